@@ -1,0 +1,193 @@
+"""Models on disk: one safetensors file, its JSON header, nothing unpickled.
+
+A file holds the model's weights, the configuration that rebuilds it (tokenizer
+included), the standardisation of its task, the versions that wrote it, and, while
+training runs, the optimiser's state. It is written beside its final name and
+renamed, so a reader meets the old file or the new one, never half of one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+import genre2_mini
+from genre2_mini.encoders import RowEncoder
+from genre2_mini.heads import PointwiseHead
+from genre2_mini.policy import DecodingPolicy
+from genre2_mini.tokenizers import tokenizer_from_config
+
+FORMAT = "genre2_mini checkpoint 1"
+ENCODERS = {"RowEncoder": RowEncoder}
+MODELS = {"DecodingPolicy": DecodingPolicy, "PointwiseHead": PointwiseHead}
+
+
+class CheckpointError(ValueError):
+    """The file is missing, truncated, changed, foreign or for another run."""
+
+
+@dataclass
+class Checkpoint:
+    """What a file held.
+
+    model : the rebuilt model, in evaluation mode.
+    preprocessing : the task's standardisation (``TableSchema.to_dict``) or None.
+    training : JSON state of an unfinished or finished run, or None.
+    tensors : that run's tensors (current weights, optimiser moments).
+    versions : package and library versions that wrote the file.
+    """
+
+    model: nn.Module
+    preprocessing: dict | None = None
+    training: dict | None = None
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+    versions: dict = field(default_factory=dict)
+
+
+def build_model(config: dict) -> nn.Module:
+    """A fresh model from its ``config`` (classes of this package only).
+
+    Raises
+    ------
+    CheckpointError : an unknown type or arguments its class does not take.
+    """
+    try:
+        config = dict(config)
+        parts = {"encoder": dict(config.pop("encoder"))}
+        parts["encoder"] = ENCODERS[parts["encoder"].pop("type")](**parts["encoder"])
+        if "tokenizer" in config:
+            parts["tokenizer"] = tokenizer_from_config(config.pop("tokenizer"))
+        return MODELS[config.pop("type")](**parts, **config)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise CheckpointError(f"cannot rebuild the model: {error!r}") from error
+
+
+def save_checkpoint(
+    path: str | Path,
+    model: nn.Module,
+    *,
+    weights: dict[str, Tensor] | None = None,
+    preprocessing: dict | None = None,
+    training: dict | None = None,
+    tensors: dict[str, Tensor] | None = None,
+) -> Path:
+    """Write ``model`` (and a run's state) to ``path``, replacing it atomically.
+
+    ``weights`` stand in for the model's own (a run saves its best ones).
+
+    Raises
+    ------
+    OSError : the folder is missing, read-only or full; an older file stays as it was.
+    """
+    path = Path(path)
+    weights = model.state_dict() if weights is None else weights
+    stored = {f"model.{name}": value for name, value in weights.items()}
+    stored |= {f"training.{name}": value for name, value in (tensors or {}).items()}
+    # Own contiguous memory: safetensors refuses tensors that share storage.
+    stored = {name: t.detach().cpu().clone() for name, t in stored.items()}
+    header = {
+        "config": model.config,
+        "preprocessing": preprocessing,
+        "training": training,
+        "versions": {
+            "genre2_mini": genre2_mini.__version__,
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+        },
+    }
+    text = json.dumps(header)
+    metadata = {
+        "format": FORMAT,
+        "header": text,
+        "sha256": _digest(text, stored),
+    }
+    _write_atomically(path, lambda file: save_file(stored, file, metadata))
+    return path
+
+
+def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> Checkpoint:
+    """Read, check and rebuild what :func:`save_checkpoint` wrote.
+
+    Raises
+    ------
+    CheckpointError : the file is missing, truncated, not a checkpoint of this
+        package, changed since it was written, or does not fit its own configuration.
+    """
+    metadata, stored = _read(Path(path))
+    if metadata.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{path} is not a checkpoint of this package: its format is "
+            f"{metadata.get('format')!r}, expected {FORMAT!r}"
+        )
+    text = metadata.get("header", "")
+    if metadata.get("sha256") != _digest(text, stored):
+        raise CheckpointError(
+            f"{path} was changed after it was written (sha256 differs): "
+            "use another copy or train again"
+        )
+    header = json.loads(text)
+    model = build_model(header["config"])
+    try:
+        model.load_state_dict(_under("model.", stored))
+    except RuntimeError as error:
+        raise CheckpointError(f"{path}: weights do not fit: {error}") from error
+    return Checkpoint(
+        model=model.to(device).eval(),
+        preprocessing=header["preprocessing"],
+        training=header["training"],
+        tensors=_under("training.", stored),
+        versions=header["versions"],
+    )
+
+
+def _under(prefix: str, stored: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names start with ``prefix``, without it."""
+    return {
+        n.removeprefix(prefix): t for n, t in stored.items() if n.startswith(prefix)
+    }
+
+
+def _read(path: Path) -> tuple[dict, dict[str, Tensor]]:
+    """Header metadata and tensors of a safetensors file."""
+    if not path.is_file():
+        raise CheckpointError(f"no checkpoint at {path}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            names = file.keys()
+            return file.metadata() or {}, {n: file.get_tensor(n) for n in names}
+    except (SafetensorError, ValueError, OSError) as error:
+        raise CheckpointError(
+            f"{path} is truncated or not a safetensors file ({error})"
+        ) from error
+
+
+def _digest(text: str, tensors: dict[str, Tensor]) -> str:
+    """sha256 over the header and every tensor's name, type, shape and bytes."""
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name}{tensor.dtype}{tuple(tensor.shape)}".encode())
+        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def _write_atomically(path: Path, write) -> None:
+    """Call ``write`` on a file beside ``path``, flush it to disk, then rename."""
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        write(temporary)
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
