@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 import genre2_mini
@@ -111,7 +111,7 @@ def save_checkpoint(
         "header": text,
         "sha256": _digest(text, stored),
     }
-    _write_atomically(path, lambda file: save_file(stored, file, metadata))
+    _write_atomically(path, save(stored, metadata))
     return path
 
 
@@ -181,12 +181,13 @@ def _digest(text: str, tensors: dict[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def _write_atomically(path: Path, write) -> None:
-    """Call ``write`` on a file beside ``path``, flush it to disk, then rename."""
+def _write_atomically(path: Path, data: bytes) -> None:
+    """Write a file beside ``path``, flush it to disk, then rename it over ``path``."""
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
-        write(temporary)
-        with open(temporary, "rb") as file:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
     finally:

@@ -1,0 +1,157 @@
+"""A checkpoint gives back the same model, or a clear refusal; never half a file."""
+
+import json
+import pickle
+
+import pytest
+import torch
+from conftest import TINY_TOKENIZERS, make_policy, policy_for
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from genre2_mini import checkpoints
+from genre2_mini.checkpoints import CheckpointError, load_checkpoint, save_checkpoint
+from genre2_mini.encoders import RowEncoder
+from genre2_mini.heads import PointwiseHead
+from genre2_mini.objectives import CrossEntropy
+from genre2_mini.tasks import TableSchema
+from genre2_mini.training import fit
+
+
+@pytest.fixture
+def file(tmp_path):
+    return tmp_path / "model.safetensors"
+
+
+@pytest.fixture
+def saved(file, task):
+    """A policy on disk."""
+    save_checkpoint(file, policy_for(task), preprocessing=task.schema.to_dict())
+    return file
+
+
+@pytest.mark.parametrize("name", TINY_TOKENIZERS)
+def test_a_policy_comes_back_with_its_tokenizer(file, x, name):
+    policy = make_policy(TINY_TOKENIZERS[name]()).float()
+    save_checkpoint(file, policy)
+    model = load_checkpoint(file).model
+    assert model.config == policy.config
+    assert not model.training
+    tokens = policy.greedy(x)
+    assert torch.equal(model.log_prob(x, tokens), policy.log_prob(x, tokens))
+    assert torch.equal(model.tokenizer.decode(tokens), policy.tokenizer.decode(tokens))
+
+
+def test_a_head_comes_back(file, x):
+    head = PointwiseHead(RowEncoder(4, d_model=16), d_model=16).eval()
+    save_checkpoint(file, head)
+    assert torch.equal(load_checkpoint(file).model(x), head(x))
+
+
+def test_the_standardisation_and_versions_travel_along(saved, task):
+    loaded = load_checkpoint(saved)
+    assert TableSchema.from_dict(loaded.preprocessing) == task.schema
+    assert loaded.versions.keys() == {"genre2_mini", "torch", "python"}
+
+
+def test_a_run_in_progress_loads_as_its_best_model(file, task):
+    policy = policy_for(task)
+    fit(policy, task, CrossEntropy(), steps=4, validate_every=2, checkpoint=file)
+    loaded = load_checkpoint(file)
+    x, tokens = task.test.x, policy.greedy(task.test.x)
+    assert torch.equal(loaded.model.log_prob(x, tokens), policy.log_prob(x, tokens))
+    assert loaded.training["step"] == 4
+
+
+@pytest.mark.parametrize("kept", [0, 7, 100, 0.5, 0.999])
+def test_a_truncated_file_is_refused(saved, kept):
+    data = saved.read_bytes()
+    saved.write_bytes(data[: kept if kept >= 1 else int(kept * len(data))])
+    with pytest.raises(CheckpointError, match="truncated or not a safetensors file"):
+        load_checkpoint(saved)
+
+
+@pytest.mark.parametrize("position", [-1, -1000, -5000])
+def test_one_changed_byte_is_noticed(saved, position):
+    data = bytearray(saved.read_bytes())
+    data[position] ^= 1
+    saved.write_bytes(data)
+    with pytest.raises(CheckpointError, match=r"changed after it was written"):
+        load_checkpoint(saved)
+
+
+def test_a_missing_file_is_named(file):
+    with pytest.raises(CheckpointError, match=f"no checkpoint at {file}"):
+        load_checkpoint(file)
+
+
+class Bomb:
+    """Unpickling this would create a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (open, (self.path, "w"))
+
+
+def test_a_pickle_in_disguise_is_refused_and_never_run(file, tmp_path):
+    trace = tmp_path / "executed"
+    file.write_bytes(pickle.dumps(Bomb(str(trace))))
+    with pytest.raises(CheckpointError, match="not a safetensors file"):
+        load_checkpoint(file)
+    assert not trace.exists()
+
+
+def test_foreign_safetensors_are_refused(file):
+    save_file({"weight": torch.zeros(2)}, file)
+    with pytest.raises(CheckpointError, match="not a checkpoint of this package"):
+        load_checkpoint(file)
+
+
+def rewrite(path, change):
+    """Write ``path`` again with a header changed by ``change``, checksum in step."""
+    with safe_open(path, framework="pt") as opened:
+        metadata = opened.metadata()
+        tensors = {name: opened.get_tensor(name) for name in list(opened.keys())}
+    header = json.loads(metadata["header"])
+    change(header["config"])
+    metadata["header"] = json.dumps(header)
+    metadata["sha256"] = checkpoints._digest(metadata["header"], tensors)
+    save_file(tensors, path, metadata)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda config: config.update(d_model=32), "weights do not fit"),
+        (lambda config: config.update(type="os.system"), "cannot rebuild the model"),
+        (lambda config: config.pop("encoder"), "cannot rebuild the model"),
+        (lambda config: config.update(surprise=1), "cannot rebuild the model"),
+        (lambda config: config["encoder"].update(type="Path"), "cannot rebuild"),
+        (lambda config: config["tokenizer"].update(base=1), "cannot rebuild"),
+    ],
+    ids=["other width", "no such class", "no encoder", "extra", "encoder", "tokenizer"],
+)
+def test_a_configuration_that_does_not_fit_is_refused(saved, change, message):
+    rewrite(saved, change)
+    with pytest.raises(CheckpointError, match=message):
+        load_checkpoint(saved)
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_litter(saved, task, monkeypatch):
+    before = saved.read_bytes()
+
+    def disk_full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoints.os, "fsync", disk_full)
+    with pytest.raises(OSError, match="No space left"):
+        save_checkpoint(saved, policy_for(task, seed=1))
+    assert saved.read_bytes() == before
+    assert [path.name for path in saved.parent.iterdir()] == [saved.name]
+
+
+def test_a_missing_folder_is_an_oserror(tmp_path, task):
+    with pytest.raises(OSError, match="nowhere"):
+        save_checkpoint(tmp_path / "nowhere" / "m.safetensors", policy_for(task))

@@ -1,0 +1,199 @@
+"""The built book as a reader meets it: in a real browser, from disk and served.
+
+Run by ``make check-site`` after ``make book``. No page may ask another host for
+anything, and each must work at a phone's width and in dark mode.
+"""
+
+import http.server
+import shutil
+import threading
+from functools import partial
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+HTML = ROOT / "_build" / "html"
+PAGES = sorted(path.relative_to(HTML).as_posix() for path in HTML.glob("book/*.html"))
+WITH_MATHS = [
+    page for page in PAGES if "math notranslate" in (HTML / page).read_text("utf-8")
+]
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+# Without these, the browser itself talks to its maker.
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PHONE = {"width": 390, "height": 844}
+
+chromium = next(filter(None, map(shutil.which, BROWSERS)), None)
+pytestmark = [
+    pytest.mark.site,
+    pytest.mark.skipif(not PAGES, reason="the book is not built: run make book"),
+    pytest.mark.skipif(chromium is None, reason="no Chromium on this machine"),
+]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def server():
+    """The site's address on this machine, served as `make serve` does."""
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *args):
+            pass
+
+    handler = partial(Quiet, directory=str(HTML))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture
+def visit(browser):
+    """Open an address in a fresh context; complaints are collected in `.problems`."""
+    contexts = []
+
+    def visit(address, **settings):
+        context = browser.new_context(**settings)
+        contexts.append(context)
+        page = context.new_page()
+        page.problems = []
+        page.on("console", partial(note_console, page))
+        page.on("pageerror", lambda error: page.problems.append(f"script: {error}"))
+        page.on("request", partial(note_request, page))
+        page.on("requestfailed", lambda r: page.problems.append(f"failed: {r.url}"))
+        page.goto(address, wait_until="load")
+        page.wait_for_function("!window.MathJax || !!MathJax.startup")
+        page.evaluate("window.MathJax && MathJax.startup.promise")
+        return page
+
+    yield visit
+    for context in contexts:
+        context.close()
+
+
+def note_console(page, message):
+    if message.type in ("error", "warning"):
+        page.problems.append(f"console: {message.text}")
+
+
+def note_request(page, request):
+    url = urlsplit(request.url)
+    local = url.scheme in ("file", "data", "blob") or url.hostname == "127.0.0.1"
+    if not local:
+        page.problems.append(f"external request: {request.url}")
+
+
+def from_disk(page):
+    return (HTML / page).as_uri()
+
+
+def luminance(page, css_property, selector):
+    """Relative luminance (0 black, 1 white; WCAG 2) of an element's colour."""
+    return page.evaluate(
+        """([property, selector]) => {
+          let element = document.querySelector(selector), colour;
+          do {  // a transparent background shows the parent's
+            colour = getComputedStyle(element)[property];
+            element = element.parentElement;
+          } while (colour === 'rgba(0, 0, 0, 0)' && element);
+          const [r, g, b] = colour.match(/[\\d.]+/g).map(v => v / 255)
+            .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+          return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+        }""",
+        [css_property, selector],
+    )
+
+
+@pytest.mark.parametrize("page", ["index.html", *PAGES])
+def test_a_page_opened_from_disk_is_complete_and_asks_for_nothing(visit, page):
+    shown = visit(from_disk(page))
+    broken = shown.eval_on_selector_all(
+        "img", "images => images.filter(i => !i.naturalWidth).map(i => i.src)"
+    )
+    assert not broken
+    assert not shown.problems
+
+
+@pytest.mark.parametrize("page", WITH_MATHS)
+def test_maths_is_typeset_from_disk(visit, page):
+    shown = visit(from_disk(page))
+    assert shown.locator("mjx-container svg").count() > 0
+    assert shown.locator("mjx-merror, [data-mjx-error]").count() == 0
+
+
+def test_some_page_has_maths():
+    assert WITH_MATHS
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_page_scrolls_sideways_on_a_phone(visit, page):
+    shown = visit(from_disk(page), viewport=PHONE, is_mobile=True, has_touch=True)
+    assert shown.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    # The theme may hide the overflow of <html>; then the article must fit by itself.
+    assert (
+        shown.evaluate(
+            "document.querySelector('article').getBoundingClientRect().right"
+        )
+        <= (PHONE["width"])
+    )
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_dark_mode_is_dark_and_legible(visit, page):
+    shown = visit(from_disk(page), color_scheme="dark")
+    ground = luminance(shown, "backgroundColor", "article p, article")
+    text = luminance(shown, "color", "article p, article")
+    assert ground < 0.1
+    assert (text + 0.05) / (ground + 0.05) >= 4.5  # WCAG AA
+
+
+def test_the_theme_switch_goes_from_light_to_dark(visit, server):
+    shown = visit(f"{server}/book/index.html", color_scheme="light")
+    assert luminance(shown, "backgroundColor", "article") > 0.8
+    for _ in range(3):  # auto, light and dark, in the theme's own order
+        shown.locator(".theme-switch-button:visible").first.click()
+        if luminance(shown, "backgroundColor", "article") < 0.1:
+            break
+    else:
+        pytest.fail("the theme switch never reached dark")
+    assert not shown.problems
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if "/0" in page])
+def test_a_chapter_offers_colab_repository_issues_and_edit(visit, page):
+    shown = visit(from_disk(page))
+    links = shown.eval_on_selector_all("a[href]", "links => links.map(a => a.href)")
+    notebook = page.replace(".html", ".ipynb")
+    assert any(
+        link.startswith("https://colab.research.google.com/github/")
+        and link.endswith(f"/blob/main/{notebook}")
+        for link in links
+    )
+    assert any(link.endswith(f"/edit/main/{notebook}") for link in links)
+    assert any("/issues/new" in link for link in links)
+
+
+def test_search_finds_a_word(visit, server):
+    shown = visit(f"{server}/search.html?q=tokenizer")
+    shown.wait_for_selector("#search-results li a")
+    results = shown.locator("#search-results").inner_text()
+    assert "tokenizer" in results.lower()
+    assert not shown.problems
