@@ -5,13 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from genre2_mini.metrics import (
-    crps,
-    expected_sample_scores,
-    point_scores,
-    weighted_mean,
-    weighted_median,
-)
+from genre2_mini.metrics import distribution_scores
 from genre2_mini.tasks import Split
 
 STRINGS_AT_ONCE = 2**15  # bounds the memory of an evaluation, whatever its rows
@@ -35,18 +29,9 @@ def predict_values(
 def evaluate(
     model: nn.Module, split: Split, num_samples: int = 128, seed: int = 0
 ) -> dict[str, float]:
-    """Scores in z units of ``num_samples`` strings a row, drawn at temperature 1.
+    """Scores of ``num_samples`` strings a row at temperature 1, in z units.
 
-    Keys: ``{r2,rmse,mae}_k1``, the expected score of one sample;
-    ``{r2,rmse,mae,spearman}_{mean,median}``, of the aggregated samples; ``crps``.
+    The keys are those of :func:`genre2_mini.metrics.distribution_scores`.
     """
     values = predict_values(model, split.x, num_samples, seed)
-    one = expected_sample_scores(values, split.z)
-    mean = point_scores(weighted_mean(values), split.z)
-    median = point_scores(weighted_median(values), split.z)
-    return {
-        **{f"{name}_k1": score for name, score in one.items()},
-        **{f"{name}_mean": score for name, score in mean.items()},
-        **{f"{name}_median": score for name, score in median.items()},
-        "crps": crps(values, split.z).mean().item(),
-    }
+    return distribution_scores(values, split.z)

@@ -164,3 +164,23 @@ def nll(log_prob: Tensor) -> float:
     if log_prob.ndim != 1 or len(log_prob) == 0:
         raise ValueError(f"log_prob must be (N,), N ≥ 1, got {tuple(log_prob.shape)}")
     return -log_prob.mean().item()
+
+
+def distribution_scores(
+    values: Tensor, z: Tensor, weights: Tensor | None = None
+) -> dict[str, float]:
+    """Every score of predictive distributions against z (N,), in z units.
+
+    Keys: ``{r2,rmse,mae}_k1``, expected of one sample;
+    ``{r2,rmse,mae,spearman}_{mean,median}``, of the aggregated distribution; ``crps``.
+    A point prediction is a distribution of one value: pass it as (N, 1).
+    """
+    one = expected_sample_scores(values, z, weights)
+    mean = point_scores(weighted_mean(values, weights), z)
+    median = point_scores(weighted_median(values, weights), z)
+    return {
+        **{f"{name}_k1": score for name, score in one.items()},
+        **{f"{name}_mean": score for name, score in mean.items()},
+        **{f"{name}_median": score for name, score in median.items()},
+        "crps": crps(values, z, weights).mean().item(),
+    }

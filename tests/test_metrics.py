@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from genre2_mini.metrics import (
     best_at_k,
     crps,
+    distribution_scores,
     expected_sample_scores,
     nll,
     point_scores,
@@ -367,3 +368,23 @@ def test_other_bad_input_is_named(call, message):
 def test_no_rows_aggregate_to_no_rows():
     assert weighted_mean(torch.empty(0, 3)).shape == (0,)
     assert weighted_quantile(torch.empty(0, 3), [0.1, 0.9]).shape == (0, 2)
+
+
+def test_distribution_scores_gathers_all_scores_of_a_weighted_distribution():
+    values = torch.tensor([[0.0, 1.0, 4.0], [2.0, 2.0, 3.0]], dtype=torch.float64)
+    weights = torch.tensor([0.5, 0.25, 0.25], dtype=torch.float64)
+    z = torch.tensor([1.0, 3.0], dtype=torch.float64)
+    scores = distribution_scores(values, z, weights)
+    expected_one = expected_sample_scores(values, z, weights)
+    assert scores["rmse_k1"] == expected_one["rmse"]
+    assert scores["mae_mean"] == pytest.approx((0.25 + 0.75) / 2)  # means 1.25, 2.25
+    assert scores["mae_median"] == pytest.approx((1 + 1) / 2)  # medians 0 and 2
+    assert scores["crps"] == pytest.approx(crps(values, z, weights).mean().item())
+
+
+def test_a_point_prediction_is_a_distribution_of_one_value():
+    prediction = torch.tensor([[0.5], [2.0], [1.0]], dtype=torch.float64)
+    scores = distribution_scores(prediction, torch.tensor([1.0, 3.0, 0.0]).double())
+    assert scores["r2_k1"] == pytest.approx(scores["r2_mean"])
+    assert scores["r2_median"] == scores["r2_mean"]
+    assert scores["crps"] == pytest.approx(scores["mae_mean"])

@@ -1,8 +1,8 @@
 """Remove the built book when the package or the data under it have changed.
 
 The notebook cache knows a notebook by its source alone, so an edit of the
-package would leave old numbers on the page. A fingerprint of what the notebooks
-stand on is kept beside the build, which starts afresh when it differs.
+package would leave old numbers on the page. A fingerprint of all that the
+notebooks stand on is kept with the build, which starts afresh when it differs.
 """
 
 import hashlib
