@@ -53,6 +53,9 @@ class DecodingPolicy(nn.Module):
         vocab = max(tokenizer.vocab_sizes)
         self.token_embedding = nn.Embedding(vocab, d_model)
         self.position_embedding = nn.Embedding(tokenizer.num_tokens, d_model)
+        for embedding in (self.token_embedding, self.position_embedding):
+            # PyTorch's N(0, 1) would drown the encoder's vector, of length about 1.
+            nn.init.normal_(embedding.weight, std=0.02)
         self.transformer = Transformer(d_model, num_heads, num_layers, d_ff, dropout)
         self.unembedding = nn.Linear(d_model, vocab)
         self.register_buffer("legal", tokenizer.legal.clone(), persistent=False)

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from genre2_mini.checkpoints import CheckpointError, load_checkpoint, save_checkpoint
 from genre2_mini.evaluation import evaluate

@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 import typer
 from sklearn.ensemble import HistGradientBoostingRegressor
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from genre2_mini.encoders import RowEncoder
 from genre2_mini.experiments.results import save_results
