@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SITE := _build/html/index.html
 
+# Threads that wait by spinning make training many times slower on a busy machine.
+export OMP_WAIT_POLICY := PASSIVE
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help book serve check-site test lint format clean clean-all
@@ -24,7 +27,8 @@ $(READY): pyproject.toml constraints.txt
 
 book: $(READY)  ## build the book, every notebook executed
 	@$(BIN)/python book/tools/forget_stale_results.py
-	$(BIN)/jupyter-book build . -W -n --keep-going
+	@rm -rf _build/html
+	$(BIN)/jupyter-book build . --all -W -n --keep-going
 	@echo 'The book is at $(CURDIR)/$(SITE); "make serve" shows it.'
 
 serve: $(READY)  ## show the built book at http://127.0.0.1:8000

@@ -55,7 +55,7 @@ def test_its_code_is_narrow_and_in_short_cells(path):
     _, *code = cells(path, "code")  # the address may be long
     lines = [line for cell in code for line in cell.source.splitlines()]
     assert not [line for line in lines if len(line) > WIDTH]
-    folded = {"hide-input", "hide-cell"}
+    folded = {"hide-input", "hide-cell", "remove-cell"}
     shown = [c for c in code if not folded & set(c.metadata.get("tags", []))]
     assert statistics.median(len(c.source.splitlines()) for c in shown) <= 10
 

@@ -1,8 +1,8 @@
-"""Remove the built book when the package or the data under it have changed.
+"""Remove the notebooks' results when the package or the data have changed.
 
 The notebook cache knows a notebook by its source alone, so an edit of the
 package would leave old numbers on the page. A fingerprint of all that the
-notebooks stand on is kept with the build, which starts afresh when it differs.
+notebooks stand on is kept with the cache, which starts afresh when it differs.
 """
 
 import hashlib
@@ -25,17 +25,17 @@ def fingerprint(root: Path) -> str:
 
 
 def forget_stale_results(root: Path = ROOT) -> bool:
-    """Clear ``_build`` if it was made from other files; say whether it was."""
-    build = root / "_build"
-    record = build / "made-from.sha256"
+    """Clear the cache if it was made from other files; say whether it was."""
+    cache = root / "_build" / ".jupyter_cache"
+    record = cache.with_name("made-from.sha256")
     current = fingerprint(root)
-    fresh = record.exists() and record.read_text() == current
-    if not fresh:
-        shutil.rmtree(build, ignore_errors=True)
-        build.mkdir()
-        record.write_text(current)
-    return not fresh
+    if record.exists() and record.read_text() == current:
+        return False
+    shutil.rmtree(cache, ignore_errors=True)
+    cache.parent.mkdir(exist_ok=True)
+    record.write_text(current)
+    return True
 
 
 if __name__ == "__main__" and forget_stale_results():
-    print("The package or the data are new: every notebook will be executed.")
+    print("Package, data or pins are new: every notebook is executed.")
