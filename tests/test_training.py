@@ -11,9 +11,10 @@ from genre2_mini.checkpoints import CheckpointError, load_checkpoint
 from genre2_mini.encoders import RowEncoder
 from genre2_mini.heads import PointwiseHead
 from genre2_mini.objectives import CrossEntropy, ReMax, SquaredError
+from genre2_mini.runs import batches
 from genre2_mini.tasks import Split
 from genre2_mini.tokenizers import NormalizedTokenizer
-from genre2_mini.training import batches, evaluate, fit
+from genre2_mini.training import evaluate, fit
 
 FAST = {"batch_size": 32, "learning_rate": 3e-3, "validate_every": 10}
 
@@ -233,6 +234,12 @@ def test_counts_must_be_positive(task, name):
 def test_an_unknown_metric_is_named_with_the_known_ones(task):
     with pytest.raises(ValueError, match=r"metric='rsme' must be one of .*rmse_mean"):
         fit(policy_for(task), task, CrossEntropy(), steps=1, metric="rsme")
+
+
+def test_a_metric_that_one_validation_row_cannot_give_is_refused():
+    lonely = make_task(5)
+    with pytest.raises(ValueError, match=r"'r2_mean' is undefined on 1 .* rmse_mean"):
+        fit(policy_for(lonely), lonely, CrossEntropy(), steps=1, metric="r2_mean")
 
 
 def test_evaluation_is_reproducible_and_independent_of_chunks(task, monkeypatch):
