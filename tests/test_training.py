@@ -19,6 +19,9 @@ from genre2_mini.training import evaluate, fit
 FAST = {"batch_size": 32, "learning_rate": 3e-3, "validate_every": 10}
 
 
+DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
+
+
 def weights(model):
     return torch.cat([p.detach().flatten() for p in model.parameters()])
 
@@ -39,6 +42,16 @@ def test_every_objective_learns_an_easy_table(task, make_model, objective):
     fit(model, task, objective, steps=150, **FAST)
     assert before < 0.5
     assert evaluate(model, task.test)["r2_mean"] > 0.8
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_run_stays_on_the_models_device(task, device, tmp_path):
+    file = tmp_path / "run.safetensors"
+    policy = policy_for(task).to(device)
+    for steps in (10, 20):  # the second goes on from the file
+        fit(policy, task, ReMax(4), steps=steps, checkpoint=file, **FAST)
+    assert {p.device.type for p in policy.parameters()} == {device}
+    assert evaluate(policy, task.test).keys() >= {"rmse_k1", "crps"}
 
 
 def test_remax_improves_one_sample_after_cross_entropy(task):
