@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
@@ -154,25 +152,4 @@ def digit_tree(
         range(num_digits + 1), [f"{num_digits - i}" for i in range(num_digits + 1)]
     )
     ax.set_ylabel("digits written")
-    return ax
-
-
-def learning_curves(
-    histories: dict[str, Sequence], column: str, label: str, ax: Axes | None = None
-) -> Axes:
-    """Mean and full range over seeds of ``column`` against step, a curve a method.
-
-    ``histories`` maps a method to the histories (one a seed) that ``fit`` returned.
-    """
-    ax = ax if ax is not None else plt.gca()
-    for method, runs in histories.items():
-        curves = np.stack([run[column].to_numpy() for run in runs])
-        steps = runs[0]["step"]
-        color = PALETTE[method]
-        ax.plot(steps, curves.mean(0), color=color, label=method)
-        ax.fill_between(
-            steps, curves.min(0), curves.max(0), color=color, alpha=0.2, lw=0
-        )
-    ax.set(xlabel="optimiser steps", ylabel=label)
-    ax.legend()
     return ax

@@ -29,12 +29,18 @@ from genre2_mini.training import evaluate, fit
 METRIC = "rmse_k1"  # chooses every network's weights
 
 
-def run(name: str, seed: int = 0, max_rows: int | None = 4000) -> pd.DataFrame:
+def run(
+    name: str,
+    seed: int = 0,
+    max_rows: int | None = 4000,
+    ce_steps: int = 500,
+    remax_steps: int = 100,
+) -> pd.DataFrame:
     """Train and test all four methods on one task.
 
-    ``seed`` fixes the split, the initial weights and the batches. Cross-entropy runs
-    500 steps, ReMax 100 more from there, the pointwise head 600; boosted trees have
-    scikit-learn's defaults.
+    ``seed`` fixes the split, the initial weights and the batches. ReMax starts from
+    the cross-entropy policy; the pointwise head gets as many steps as both together;
+    boosted trees have scikit-learn's defaults.
 
     Returns
     -------
@@ -52,18 +58,18 @@ def run(name: str, seed: int = 0, max_rows: int | None = 4000) -> pd.DataFrame:
     torch.manual_seed(seed)
     tokenizer = NormalizedTokenizer(base=2, num_digits=8).fit(task.train.z)
     policy = DecodingPolicy(RowEncoder(task.num_features), tokenizer)
-    history = fit(policy, task, CrossEntropy(), steps=500, **common)
+    history = fit(policy, task, CrossEntropy(), steps=ce_steps, **common)
     ce_seconds = history["seconds"].iloc[-1]
     record("CE", ce_seconds, evaluate(policy, task.test))
 
     remax = ReMax(num_samples=16)
-    history = fit(policy, task, remax, steps=100, validate_every=20, **common)
+    history = fit(policy, task, remax, steps=remax_steps, validate_every=20, **common)
     seconds = ce_seconds + history["seconds"].iloc[-1]
     record("ReMax", seconds, evaluate(policy, task.test))
 
     torch.manual_seed(seed)
     head = PointwiseHead(RowEncoder(task.num_features))
-    history = fit(head, task, SquaredError(), steps=600, **common)
+    history = fit(head, task, SquaredError(), steps=ce_steps + remax_steps, **common)
     record("Pointwise", history["seconds"].iloc[-1], evaluate(head, task.test))
 
     trees = HistGradientBoostingRegressor(random_state=seed)
