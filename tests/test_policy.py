@@ -173,3 +173,12 @@ def test_pointwise_head_is_a_distribution_of_one_value(x):
     assert values.shape == (3, 1)
     assert head.training
     torch.testing.assert_close(values[:, 0], head.eval()(x).double())
+
+
+def test_no_rows_in_no_rows_out(policy):
+    none = torch.zeros(0, 4)
+    num_tokens = policy.tokenizer.num_tokens
+    assert policy.sample(none, 3).shape == (0, 3, num_tokens)
+    assert policy.greedy(none).shape == (0, num_tokens)
+    assert policy.sample_values(none, 3).shape == (0, 3)
+    assert policy.log_prob(none, policy.sample(none, 3)).shape == (0, 3)
