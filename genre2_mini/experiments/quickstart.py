@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import itertools
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -21,12 +23,13 @@ from genre2_mini.heads import PointwiseHead
 from genre2_mini.metrics import distribution_scores
 from genre2_mini.objectives import CrossEntropy, ReMax, SquaredError
 from genre2_mini.policy import DecodingPolicy
-from genre2_mini.tasks import load_task
+from genre2_mini.tasks import Task, load_task
 from genre2_mini.tasks.cards import data_folder
 from genre2_mini.tokenizers import NormalizedTokenizer
 from genre2_mini.training import evaluate, fit
 
 METRIC = "rmse_k1"  # chooses every network's weights
+Result = tuple[str, float, dict[str, float]]
 
 
 def run(
@@ -48,37 +51,45 @@ def run(
     include the cross-entropy it starts from) and the test scores.
     """
     task = load_task(name, max_rows=max_rows, seed=seed)
-    common = {"metric": METRIC, "seed": seed}
-    rows = []
+    steps = ce_steps, remax_steps
+    results = [*train_policy(task, seed, *steps), *train_rivals(task, seed, sum(steps))]
+    return pd.DataFrame(
+        {"task": name, "seed": seed, "method": method, "seconds": seconds} | scores
+        for method, seconds, scores in results
+    )
 
-    def record(method: str, seconds: float, scores: dict) -> None:
-        columns = {"task": name, "seed": seed, "method": method, "seconds": seconds}
-        rows.append(columns | scores)
 
+def train_policy(
+    task: Task, seed: int, ce_steps: int, remax_steps: int
+) -> Iterator[Result]:
+    """Cross-entropy, then ReMax from there: method, seconds and test scores of each."""
     torch.manual_seed(seed)
     tokenizer = NormalizedTokenizer(base=2, num_digits=8).fit(task.train.z)
     policy = DecodingPolicy(RowEncoder(task.num_features), tokenizer)
+    common = {"metric": METRIC, "seed": seed}
+
     history = fit(policy, task, CrossEntropy(), steps=ce_steps, **common)
-    ce_seconds = history["seconds"].iloc[-1]
-    record("CE", ce_seconds, evaluate(policy, task.test))
+    seconds = history["seconds"].iloc[-1]
+    yield "CE", seconds, evaluate(policy, task.test)
 
-    remax = ReMax(num_samples=16)
-    history = fit(policy, task, remax, steps=remax_steps, validate_every=20, **common)
-    seconds = ce_seconds + history["seconds"].iloc[-1]
-    record("ReMax", seconds, evaluate(policy, task.test))
+    common |= {"steps": remax_steps, "validate_every": 20}
+    history = fit(policy, task, ReMax(num_samples=16), **common)
+    yield "ReMax", seconds + history["seconds"].iloc[-1], evaluate(policy, task.test)
 
+
+def train_rivals(task: Task, seed: int, steps: int) -> Iterator[Result]:
+    """A pointwise head and boosted trees: method, seconds and test scores of each."""
     torch.manual_seed(seed)
     head = PointwiseHead(RowEncoder(task.num_features))
-    history = fit(head, task, SquaredError(), steps=ce_steps + remax_steps, **common)
-    record("Pointwise", history["seconds"].iloc[-1], evaluate(head, task.test))
+    history = fit(head, task, SquaredError(), steps=steps, metric=METRIC, seed=seed)
+    yield "Pointwise", history["seconds"].iloc[-1], evaluate(head, task.test)
 
+    start = time.perf_counter()
     trees = HistGradientBoostingRegressor(random_state=seed)
     trees.fit(task.train.x.numpy(), task.train.z.numpy())
-    prediction = torch.from_numpy(trees.predict(task.test.x.numpy()))
-    record(
-        "Boosting", float("nan"), distribution_scores(prediction[:, None], task.test.z)
-    )
-    return pd.DataFrame(rows)
+    seconds = time.perf_counter() - start
+    points = torch.from_numpy(trees.predict(task.test.x.numpy()))[:, None]
+    yield "Boosting", seconds, distribution_scores(points, task.test.z)
 
 
 def main(

@@ -169,6 +169,7 @@ def rebuild(name: str, card: dict, folder: Path) -> bytes:
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns 0, or 1 when a table differs from its card."""
     parser = argparse.ArgumentParser(
         prog=REBUILD,
         description="Rebuild the tables of data/ from their source packages (pip, "
