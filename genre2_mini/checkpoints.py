@@ -28,6 +28,7 @@ from genre2_mini.policy import DecodingPolicy
 from genre2_mini.tokenizers import tokenizer_from_config
 
 FORMAT = "genre2_mini checkpoint 1"
+HEADER = ("preprocessing", "training", "versions")  # beside the model's config
 ENCODERS = {"RowEncoder": RowEncoder}
 MODELS = {"DecodingPolicy": DecodingPolicy, "PointwiseHead": PointwiseHead}
 
@@ -68,7 +69,7 @@ def build_model(config: dict) -> nn.Module:
         if "tokenizer" in config:
             parts["tokenizer"] = tokenizer_from_config(config.pop("tokenizer"))
         return MODELS[config.pop("type")](**parts, **config)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise CheckpointError(f"cannot rebuild the model: {error!r}") from error
 
 
@@ -135,19 +136,18 @@ def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> Che
             f"{path} was changed after it was written (sha256 differs): "
             "use another copy or train again"
         )
-    header = json.loads(text)
-    model = build_model(header["config"])
+    try:
+        header = json.loads(text)
+        config, rest = header.pop("config"), {n: header.pop(n) for n in HEADER}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{path}: incomplete header ({error!r})") from error
+    model = build_model(config)
     try:
         model.load_state_dict(_under("model.", stored))
     except RuntimeError as error:
         raise CheckpointError(f"{path}: weights do not fit: {error}") from error
-    return Checkpoint(
-        model=model.to(device).eval(),
-        preprocessing=header["preprocessing"],
-        training=header["training"],
-        tensors=_under("training.", stored),
-        versions=header["versions"],
-    )
+    tensors = _under("training.", stored)
+    return Checkpoint(model.to(device).eval(), tensors=tensors, **rest)
 
 
 def _under(prefix: str, stored: dict[str, Tensor]) -> dict[str, Tensor]:

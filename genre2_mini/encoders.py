@@ -7,6 +7,21 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 
+def check_width(encoder: nn.Module, d_model: int) -> None:
+    """Refuse an encoder whose vectors its reader cannot take.
+
+    Raises
+    ------
+    ValueError : the encoder says that it writes vectors of another width.
+    """
+    width = getattr(encoder, "config", {}).get("d_model", d_model)
+    if width != d_model:
+        raise ValueError(
+            f"d_model={d_model}, but the encoder writes vectors of {width}: "
+            "give both the same d_model"
+        )
+
+
 class RowEncoder(nn.Module):
     """A table row -> one vector: ReLU MLP with dropout, as in arXiv 2512.06533.
 

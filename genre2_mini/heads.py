@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from genre2_mini.encoders import check_width
 from genre2_mini.transformer import evaluating
 
 
@@ -16,6 +17,7 @@ class PointwiseHead(nn.Module):
 
     def __init__(self, encoder: nn.Module, d_model: int = 64) -> None:
         super().__init__()
+        check_width(encoder, d_model)
         self.encoder = encoder
         self.d_model = d_model
         self.out = nn.Linear(d_model, 1)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from genre2_mini.encoders import check_width
 from genre2_mini.tokenizers import Tokenizer
 from genre2_mini.transformer import KVCache, Transformer, evaluating
 
@@ -42,6 +43,7 @@ class DecodingPolicy(nn.Module):
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
+        check_width(encoder, d_model)
         self.encoder, self.tokenizer = encoder, tokenizer
         self._shape = {
             "d_model": d_model,

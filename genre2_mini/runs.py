@@ -207,8 +207,8 @@ def count_clipped(model: nn.Module, task: Task) -> int:
     clipped = int(model.tokenizer.out_of_range(task.train.z).sum())
     if clipped:
         warnings.warn(
-            f"{clipped} training targets lie outside the tokenizer's range and clip "
-            "to its ends; fit the tokenizer on task.train.z",
+            f"{clipped} training targets lie outside the tokenizer's range: it clips "
+            "or refuses them; fit it on task.train.z, or widen it",
             stacklevel=4,
         )
     return clipped

@@ -87,9 +87,9 @@ def fit(
     run = Run(model, task, settings, checkpoint)
     name = type(objective).__name__
     hide = None if progress is None else not progress
-    cuda = [run.device] if run.device.type == "cuda" else []
+    cuda = range(torch.cuda.device_count())
     with (
-        torch.random.fork_rng(devices=cuda),  # leaves the caller's generator alone
+        torch.random.fork_rng(devices=cuda),  # leaves the caller's generators alone
         tqdm(total=steps, initial=run.step, desc=name, disable=hide) as bar,
     ):
         run.validate()

@@ -130,13 +130,35 @@ def rewrite(path, change):
         (lambda config: config.update(surprise=1), "cannot rebuild the model"),
         (lambda config: config["encoder"].update(type="Path"), "cannot rebuild"),
         (lambda config: config["tokenizer"].update(base=1), "cannot rebuild"),
+        (lambda config: config.update(tokenizer=[1]), "cannot rebuild"),
     ],
-    ids=["other width", "no such class", "no encoder", "extra", "encoder", "tokenizer"],
+    ids=[
+        "other width",
+        "no such class",
+        "no encoder",
+        "extra",
+        "encoder",
+        "tokenizer",
+        "list",
+    ],
 )
 def test_a_configuration_that_does_not_fit_is_refused(saved, change, message):
     rewrite(saved, change)
     with pytest.raises(CheckpointError, match=message):
         load_checkpoint(saved)
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["", "[]", "3", "{}", '{"config": {}}', '{"config": {"encoder": 3}}'],
+)
+def test_an_incomplete_header_is_refused(file, header):
+    tensors = {"model.weight": torch.zeros(1)}
+    digest = checkpoints._digest(header, tensors)
+    metadata = {"format": checkpoints.FORMAT, "header": header, "sha256": digest}
+    save_file(tensors, file, metadata)
+    with pytest.raises(CheckpointError, match="incomplete header"):
+        load_checkpoint(file)
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_litter(saved, task, monkeypatch):

@@ -162,6 +162,14 @@ def test_rows_of_another_shape_are_refused(policy, shape):
         policy.greedy(torch.zeros(shape))
 
 
+@pytest.mark.parametrize("reader", [DecodingPolicy, PointwiseHead])
+def test_encoder_and_reader_must_have_one_width(reader):
+    encoder = RowEncoder(4, d_model=32)
+    rest = [NormalizedTokenizer(2, 4)] if reader is DecodingPolicy else []
+    with pytest.raises(ValueError, match=r"d_model=64, but .* vectors of 32"):
+        reader(encoder, *rest, d_model=64)
+
+
 def test_an_encoder_needs_a_feature():
     with pytest.raises(ValueError, match="num_features=0"):
         RowEncoder(0)
