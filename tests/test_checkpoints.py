@@ -124,7 +124,8 @@ def rewrite(path, change):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda config: config.update(d_model=32), "weights do not fit"),
+        (lambda config: config.update(d_ff=8), "weights do not fit"),
+        (lambda config: config.update(d_model=32), "cannot rebuild .* d_model=32"),
         (lambda config: config.update(type="os.system"), "cannot rebuild the model"),
         (lambda config: config.pop("encoder"), "cannot rebuild the model"),
         (lambda config: config.update(surprise=1), "cannot rebuild the model"),
@@ -133,13 +134,14 @@ def rewrite(path, change):
         (lambda config: config.update(tokenizer=[1]), "cannot rebuild"),
     ],
     ids=[
+        "other weights",
         "other width",
         "no such class",
         "no encoder",
-        "extra",
-        "encoder",
-        "tokenizer",
-        "list",
+        "extra argument",
+        "no such encoder",
+        "bad tokenizer",
+        "no tokenizer",
     ],
 )
 def test_a_configuration_that_does_not_fit_is_refused(saved, change, message):
