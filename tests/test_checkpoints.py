@@ -125,7 +125,7 @@ def rewrite(path, change):
     ("change", "message"),
     [
         (lambda config: config.update(d_ff=8), "weights do not fit"),
-        (lambda config: config.update(d_model=32), "cannot rebuild .* d_model=32"),
+        (lambda config: config.update(d_model=32), "cannot rebuild .*d_model=32"),
         (lambda config: config.update(type="os.system"), "cannot rebuild the model"),
         (lambda config: config.pop("encoder"), "cannot rebuild the model"),
         (lambda config: config.update(surprise=1), "cannot rebuild the model"),
