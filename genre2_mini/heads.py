@@ -36,11 +36,8 @@ class PointwiseHead(nn.Module):
         return self.out(self.encoder(x)).squeeze(-1)
 
     @torch.no_grad()
-    def sample_values(self, x: Tensor, num_samples: int = 1, generator=None) -> Tensor:
-        """The prediction as a distribution of one value: (N, 1) float64.
-
-        ``num_samples`` and ``generator`` are there to be called like a policy;
-        a point has nothing to draw.
-        """
+    def predict_distribution(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The prediction as a distribution of one value: values, weights (N, 1)."""
         with evaluating(self):
-            return self(x).double()[:, None]
+            values = self(x).double()[:, None]
+        return values, torch.ones_like(values)

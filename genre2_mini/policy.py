@@ -16,6 +16,22 @@ from genre2_mini.tokenizers import Tokenizer
 from genre2_mini.transformer import KVCache, Transformer, evaluating
 
 
+def check_sampling(num_samples: int, temperature: float) -> None:
+    """Refuse what cannot be sampled.
+
+    Raises
+    ------
+    ValueError : ``num_samples`` < 1 or ``temperature`` not positive and finite.
+    """
+    if num_samples < 1:
+        raise ValueError(f"num_samples={num_samples}: draw at least one string")
+    if not 0 < temperature < float("inf"):
+        raise ValueError(
+            f"temperature={temperature} must be positive and finite; "
+            "for the limit 0 use greedy()"
+        )
+
+
 class DecodingPolicy(nn.Module):
     """A causal transformer over digit strings, conditioned on an encoded input.
 
@@ -72,10 +88,20 @@ class DecodingPolicy(nn.Module):
             **self._shape,
         }
 
-    def _logits(self, h: Tensor, start: int, cache: KVCache | None = None) -> Tensor:
-        """Inputs of positions ``start``… (R, T, d_model) -> their logits (R, T, V)."""
+    def read(self, h: Tensor, start: int, cache: KVCache | None = None) -> Tensor:
+        """Run the stack on inputs of positions ``start``… (R, T, d_model), same shape.
+
+        A ``cache`` holds the positions before ``start``.
+        """
+        positions = self.position_embedding.weight[start : start + h.shape[1]]
+        return self.transformer(h + positions, cache)
+
+    def step(self, h: Tensor, k: int, cache: KVCache) -> Tensor:
+        """Position k's input (R, d_model) -> its logits (R, V), −inf where illegal."""
+        return self._unembed(self.read(h[:, None], k, cache), k)[:, 0]
+
+    def _unembed(self, h: Tensor, start: int) -> Tensor:
         rows = slice(start, start + h.shape[1])
-        h = self.transformer(h + self.position_embedding.weight[rows], cache)
         return self.unembedding(h).masked_fill(~self.legal[rows], -torch.inf)
 
     def logits(self, x: Tensor, tokens: Tensor) -> Tensor:
@@ -87,7 +113,7 @@ class DecodingPolicy(nn.Module):
         condition = self.encoder(x).repeat_interleave(s, dim=0)  # (N·S, d_model)
         read = self.token_embedding(tokens.reshape(n * s, k)[:, :-1])
         inputs = torch.cat([condition[:, None], read], dim=1)  # (N·S, K, d_model)
-        return self._logits(inputs, start=0).unflatten(0, (n, s))
+        return self._unembed(self.read(inputs, start=0), start=0).unflatten(0, (n, s))
 
     def log_prob(self, x: Tensor, tokens: Tensor) -> Tensor:
         """log π(t | x) in nats, summed over the K tokens; differentiable.
@@ -106,7 +132,7 @@ class DecodingPolicy(nn.Module):
             h = self.encoder(x).repeat_interleave(copies, dim=0)
             cache, tokens = KVCache(), []
             for k in range(self.tokenizer.num_tokens):
-                tokens.append(pick(self._logits(h[:, None], k, cache)[:, 0]))
+                tokens.append(pick(self.step(h, k, cache)))
                 h = self.token_embedding(tokens[-1])
         return torch.stack(tokens, dim=-1).unflatten(0, (len(x), copies))
 
@@ -125,13 +151,7 @@ class DecodingPolicy(nn.Module):
         ------
         ValueError : ``num_samples`` < 1 or ``temperature`` not positive and finite.
         """
-        if num_samples < 1:
-            raise ValueError(f"num_samples={num_samples}: draw at least one string")
-        if not 0 < temperature < float("inf"):
-            raise ValueError(
-                f"temperature={temperature} must be positive and finite; "
-                "for the limit 0 use greedy()"
-            )
+        check_sampling(num_samples, temperature)
 
         def draw(logits: Tensor) -> Tensor:
             probabilities = (logits / temperature).softmax(dim=-1)

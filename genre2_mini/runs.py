@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from genre2_mini.checkpoints import CheckpointError, load_checkpoint, save_checkpoint
 from genre2_mini.evaluation import evaluate
-from genre2_mini.objectives import Objective
+from genre2_mini.objectives.objective import Objective, companions_of
 from genre2_mini.tasks import Task
 
 HIGHER_IS_BETTER = ("r2", "spearman")
@@ -55,6 +55,7 @@ class Run:
 
     model: nn.Module
     task: Task
+    objective: Objective
     settings: dict
     checkpoint: str | Path | None
     step: int = 0
@@ -66,8 +67,10 @@ class Run:
 
     def __post_init__(self) -> None:
         self.device = next(self.model.parameters()).device
+        self.companions = companions_of(self.objective, self.model)
+        self.trained = nn.ModuleList([self.model, *self.companions])
         self.optimizer = torch.optim.AdamW(
-            self.model.parameters(),
+            (p for p in self.trained.parameters() if p.requires_grad),
             lr=self.settings["learning_rate"],
             weight_decay=self.settings["weight_decay"],
         )
@@ -79,7 +82,7 @@ class Run:
         self.rows = batches(len(train.z), self.settings["batch_size"], seed, self.step)
         self.started = time.perf_counter() - self.seconds
 
-    def train_one_batch(self, objective: Objective) -> None:
+    def train_one_batch(self) -> None:
         """One batch; one clipped optimiser step for each of its losses."""
         seed = self.settings["seed"]
         torch.manual_seed(seed_of(seed, DROPOUT, self.step))  # dropout has no other
@@ -87,21 +90,26 @@ class Run:
         generator.manual_seed(seed_of(seed, ROLLOUTS, self.step))
         rows = next(self.rows).to(self.device)
         self.model.train()
-        batch = self.x[rows], self.z[rows]
-        for loss, report in objective.losses(self.model, *batch, generator):
+        batch = self.x[rows], self.z[rows], generator, *self.companions
+        for loss, report in self.objective.losses(self.model, *batch):
             self.optimizer.zero_grad()
             loss.backward()
+            self.clip_gradients(loss)
+            self.optimizer.step()
+            self.reports.append(report)
+        self.step += 1
+
+    def clip_gradients(self, loss: Tensor) -> None:
+        """Bound each module's gradient, so that a critic's cannot drown a policy's."""
+        for module in self.trained:
             norm = nn.utils.clip_grad_norm_(
-                self.model.parameters(), self.settings["max_grad_norm"]
+                module.parameters(), self.settings["max_grad_norm"]
             )
             if not torch.isfinite(norm):  # before NaN reaches the weights
                 raise FloatingPointError(
                     f"step {self.step}: loss {loss.item():.3g}, gradient norm "
                     f"{norm.item():.3g}; lower learning_rate or bound the reward"
                 )
-            self.optimizer.step()
-            self.reports.append(report)
-        self.step += 1
 
     def validate(self) -> float:
         """Score, keep the best weights, record and save; once a step."""
@@ -153,7 +161,7 @@ class Run:
         """Write the run to its checkpoint, whose model is the best one so far."""
         if self.checkpoint is None:
             return
-        now = self.model.state_dict()
+        now = self.trained.state_dict()  # the model is module 0
         tensors = {f"weights.{name}": value for name, value in now.items()}
         for i, moments in self.optimizer.state_dict()["state"].items():
             tensors |= {f"adamw.{i}.{name}": value for name, value in moments.items()}
@@ -194,7 +202,7 @@ class Run:
             else:
                 i, _, moment = name.partition(".")
                 adamw["state"].setdefault(int(i), {})[moment] = tensor
-        self.model.load_state_dict(weights)
+        self.trained.load_state_dict(weights)
         self.optimizer.load_state_dict(adamw)
         for name in ("step", "seconds", "best_step", "records"):
             setattr(self, name, saved.training[name])

@@ -84,17 +84,18 @@ def fit(
         "num_samples": num_samples,
         "seed": seed,
     }
-    run = Run(model, task, settings, checkpoint)
     name = type(objective).__name__
     hide = None if progress is None else not progress
     cuda = range(torch.cuda.device_count())
     with (
         torch.random.fork_rng(devices=cuda),  # leaves the caller's generators alone
-        tqdm(total=steps, initial=run.step, desc=name, disable=hide) as bar,
+        tqdm(total=steps, desc=name, disable=hide) as bar,
     ):
+        run = Run(model, task, objective, settings, checkpoint)
+        bar.update(run.step)
         run.validate()
         while run.step < steps and not run.out_of_patience(patience):
-            run.train_one_batch(objective)
+            run.train_one_batch()
             bar.update()
             if run.step % validate_every == 0 or run.step == steps:
                 score = run.validate()

@@ -1,49 +1,23 @@
-"""ReMax: policy gradient with the greedy string's reward as baseline."""
+"""ReMax: REINFORCE whose baseline is the greedy string's reward."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import Tensor
 
-from genre2_mini.policy import DecodingPolicy
-from genre2_mini.rewards import squared_error_reward
-from genre2_mini.transformer import evaluating
+from genre2_mini.objectives.reinforce import REINFORCE
+from genre2_mini.rollouts import Rollout
 
 
 @dataclass(frozen=True)
-class ReMax:
-    """−mean[ log π(t | x) · (r(t) − r(greedy)) ] (Li et al., arXiv 2310.10505).
+class ReMax(REINFORCE):
+    """REINFORCE with A = r(t) − r(greedy) (Li et al., arXiv 2310.10505).
 
-    The baseline depends on x alone, so the gradient stays that of E[r], and its
-    variance falls. The loss is not a performance measure: watch the reward.
-
-    Parameters
-    ----------
-    num_samples : S, strings drawn for each input.
-    reward : (values (N, S) or (N,), z (N,)) -> rewards of the values' shape.
+    The baseline depends on x alone, so the gradient stays that of −E[r], and its
+    variance falls. Where all samples are the greedy string there is nothing to learn.
     """
 
-    num_samples: int = 16
-    reward: Callable[[Tensor, Tensor], Tensor] = squared_error_reward
-
-    def losses(self, model: DecodingPolicy, x, z, generator=None):
-        """Yield one loss for a batch x (N, …), z (N,)."""
-        decode = model.tokenizer.decode
-        tokens = model.sample(x, self.num_samples, generator=generator)  # (N, S, K)
-        reward = self.reward(decode(tokens), z)  # (N, S)
-        baseline = self.reward(decode(model.greedy(x)), z)  # (N,)
-        advantage = reward - baseline[:, None]
-        with evaluating(model):  # the distribution that was sampled from
-            log_prob = model.log_prob(x, tokens)
-        loss = -(log_prob * advantage.to(log_prob.dtype)).mean()
-        yield (
-            loss,
-            {
-                "reward": reward.mean(),
-                "reward_greedy": baseline.mean(),
-                "advantage_std": advantage.std(),
-                "entropy": -log_prob.detach().mean(),
-            },
-        )
+    def advantage(self, rollout: Rollout, reward: Tensor) -> Tensor:
+        """r − r(greedy string of the same input) (M,)."""
+        return reward - reward[rollout.greedy][rollout.owner]
