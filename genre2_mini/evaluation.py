@@ -32,6 +32,8 @@ def predict_distribution(
     if not isinstance(model, DecodingPolicy):
         values, weights = model.predict_distribution(x.to(device))
         return values.cpu(), weights.cpu()
+    if len(x) == 0:
+        return (torch.empty(0, num_samples).double(),) * 2
     generator = torch.Generator(device).manual_seed(seed)
     values, shares, sizes = [], [], []
     for chunk in x.split(max(1, STRINGS_AT_ONCE // num_samples)):
@@ -39,7 +41,7 @@ def predict_distribution(
             model, chunk.to(device), num_samples, generator=generator
         )
         values.append(model.tokenizer.decode(rollout.tokens).cpu())
-        shares.append((rollout.count / num_samples).double().cpu())
+        shares.append(rollout.count.cpu().double() / num_samples)
         sizes += rollout.owner.bincount(minlength=len(chunk)).tolist()
     rows = [torch.cat(part).split(sizes) for part in (values, shares)]
     values, weights = (pad_sequence(list(part), batch_first=True) for part in rows)

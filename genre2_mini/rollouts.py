@@ -172,6 +172,7 @@ def tree_rollout(
     check_sampling(num_samples, temperature)
     count = torch.full((len(x),), num_samples, device=x.device)
     on_greedy = torch.ones_like(count, dtype=torch.bool)
+    vocabulary = torch.arange(policy.legal.shape[1], device=x.device)
 
     def draw(k: int, logits: Tensor) -> Edges:
         nonlocal count, on_greedy
@@ -179,8 +180,8 @@ def tree_rollout(
         counts = multinomial(count, (logits / temperature).softmax(-1), generator)
         alive = counts > 0
         if greedy:
-            best = torch.zeros_like(alive)
-            best[torch.arange(len(best)), logits.argmax(dim=-1)] = on_greedy
+            best = vocabulary == logits.argmax(dim=-1, keepdim=True)
+            best &= on_greedy[:, None]
             alive |= best
         parent, token = alive.nonzero(as_tuple=True)
         count = counts[parent, token]
@@ -266,10 +267,11 @@ def enumerate_strings(
     ------
     ValueError : there are more than ``limit`` strings.
     """
-    strings = all_strings(policy, x, limit)
-    num_strings = math.prod(policy.tokenizer.vocab_sizes)
-    log_prob = strings.log_prob.unflatten(0, (len(x), num_strings))
-    return Enumeration(strings.tokens[:num_strings], log_prob)
+    log_prob = all_strings(policy, x, limit).log_prob
+    sizes = policy.tokenizer.vocab_sizes
+    tokens = torch.cartesian_prod(*map(torch.arange, sizes)).reshape(-1, len(sizes))
+    log_prob = log_prob.unflatten(0, (len(x), len(tokens)))
+    return Enumeration(tokens.to(log_prob.device), log_prob)
 
 
 def all_strings(policy: DecodingPolicy, x: Tensor, limit: int = 20_000) -> Strings:

@@ -12,6 +12,7 @@ from genre2_mini.encoders import RowEncoder
 from genre2_mini.heads import PointwiseHead
 from genre2_mini.policy import DecodingPolicy
 from genre2_mini.tokenizers import NormalizedTokenizer
+from genre2_mini.transformer import KVCache
 
 
 def all_strings(tokenizer):
@@ -136,6 +137,26 @@ def test_float32_log_prob_agrees_with_cached_decoding(x):
     torch.testing.assert_close(torch.stack(seen, 1), teacher, rtol=0, atol=1e-5)
 
 
+def test_a_step_reads_one_position_after_the_cache_gradient_included(policy, x):
+    """Teacher forcing, one position at a time: same logits, same gradients."""
+    tokens = policy.sample(x, 1, generator=torch.Generator().manual_seed(0))
+    h, cache, steps = policy.encoder(x), KVCache(), []
+    for k in range(policy.tokenizer.num_tokens):
+        steps.append(policy.step(h, k, cache))
+        h = policy.token_embedding(tokens[:, 0, k])
+    steps, teacher = torch.stack(steps, dim=1), policy.logits(x, tokens)[:, 0]
+    torch.testing.assert_close(steps, teacher)
+    parameters = list(policy.parameters())
+    for ours, theirs in zip(
+        *(
+            torch.autograd.grad(logits.softmax(-1).square().sum(), parameters)
+            for logits in (steps, teacher)
+        ),
+        strict=True,
+    ):
+        torch.testing.assert_close(ours, theirs)
+
+
 def test_the_default_policy_has_about_190k_parameters():
     tokenizer = NormalizedTokenizer(low=-1.0, high=1.0)
     policy = DecodingPolicy(RowEncoder(num_features=8), tokenizer)
@@ -149,6 +170,7 @@ def test_the_default_policy_has_about_190k_parameters():
         ({"num_samples": 1, "temperature": 0.0}, r"temperature=0.0 .* greedy"),
         ({"num_samples": 1, "temperature": -1.0}, "temperature=-1.0"),
         ({"num_samples": 1, "temperature": math.nan}, "temperature=nan"),
+        ({"num_samples": 1, "temperature": math.inf}, "temperature=inf"),
     ],
 )
 def test_bad_sampling_arguments_are_named(policy, x, arguments, message):
@@ -177,8 +199,8 @@ def test_an_encoder_needs_a_feature():
 
 def test_pointwise_head_is_a_distribution_of_one_value(x):
     head = PointwiseHead(RowEncoder(4, d_model=16, dropout=0.5), d_model=16).train()
-    values = head.sample_values(x, 128)
-    assert values.shape == (3, 1)
+    values, weights = head.predict_distribution(x)
+    assert weights.tolist() == [[1.0]] * 3
     assert head.training
     torch.testing.assert_close(values[:, 0], head.eval()(x).double())
 
