@@ -9,7 +9,7 @@ from torch import Tensor
 
 from genre2_mini.objectives.expert_target import expert_target
 from genre2_mini.objectives.objective import Losses, check_at_least
-from genre2_mini.objectives.reinforce import REINFORCE, report
+from genre2_mini.objectives.reinforce import REINFORCE, policy_gradient, report
 from genre2_mini.objectives.remax import ReMax
 from genre2_mini.policy import DecodingPolicy
 from genre2_mini.rollouts import Rollout
@@ -48,7 +48,7 @@ class GenRe2(ReMax):
         rollout, reward = self.roll(model, x, z, generator)
         advantage = self.advantage(rollout, reward)
         expert = expert_loss(rollout, model.tokenizer, z)
-        loss = self.expert_weight * expert - rollout.mean(rollout.log_prob * advantage)
+        loss = policy_gradient(rollout, advantage) + self.expert_weight * expert
         yield loss, report(rollout, reward, advantage) | {"expert": expert.detach()}
 
 

@@ -28,7 +28,8 @@ class GRPO(REINFORCE):
     clip : ε of the ratio; it does nothing in the first epoch.
     epochs : losses, and so optimiser steps, for each batch of rollouts.
     kl_weight : weight of KL(π ‖ reference), estimated by k3; the reference is the
-        policy as it was before training.
+        policy as it was before training. Differentiated at fixed samples, as GRPO
+        does, k3 pulls along the gradient of KL(reference ‖ π) at those prefixes.
 
     Raises
     ------
@@ -55,13 +56,14 @@ class GRPO(REINFORCE):
         rollout, reward = self.roll(model, x, z, generator)
         advantage = self.advantage(rollout, reward)
         old, strings = rollout.token_log_prob.detach(), rollout
+        weight = advantage.to(old.dtype)
         if self.kl_weight:
             known = score_strings(reference, x, rollout.tokens, rollout.owner)
         for epoch in range(self.epochs):
             if epoch > 0:
                 strings = score_strings(model, x, rollout.tokens, rollout.owner)
             new = strings.token_log_prob
-            gain = clipped_surrogate(new, old, advantage[:, None], self.clip)
+            gain = clipped_surrogate(new, old, weight[:, None], self.clip)
             scores = report(rollout, reward, advantage)
             scores["clip_fraction"] = rollout.mean(
                 clip_fraction(new.detach(), old, self.clip).mean(dim=1)

@@ -55,7 +55,8 @@ class PPO(REINFORCE):
         with torch.no_grad():
             rollout, reward = self.roll(model, x, z, generator)
             value = critic(x, rollout.tokens, rollout.owner)  # (M, K)
-            advantage = generalised_advantage(reward, value, self.gae_lambda)
+            last = reward.to(value.dtype)
+            advantage = generalised_advantage(last, value, self.gae_lambda)
             returns, old = advantage + value, rollout.token_log_prob
             if self.normalise_advantage:
                 centred = advantage - rollout.mean(advantage.mean(dim=1))

@@ -39,8 +39,7 @@ class REINFORCE:
         """Yield one loss for a batch x (N, …), z (N,)."""
         rollout, reward = self.roll(model, x, z, generator)
         advantage = self.advantage(rollout, reward)
-        loss = -rollout.mean(rollout.log_prob * advantage)
-        yield loss, report(rollout, reward, advantage)
+        yield policy_gradient(rollout, advantage), report(rollout, reward, advantage)
 
     def advantage(self, rollout: Rollout, reward: Tensor) -> Tensor:
         """A (M,) of each distinct string, from its reward (M,)."""
@@ -49,7 +48,7 @@ class REINFORCE:
     def roll(
         self, model: DecodingPolicy, x: Tensor, z: Tensor, generator
     ) -> tuple[Rollout, Tensor]:
-        """S strings an input and the reward (M,) of each distinct one.
+        """S strings an input and the reward (M,), float64, of each distinct one.
 
         The greedy string rides along: a baseline for ReMax, a report for all.
         """
@@ -57,8 +56,13 @@ class REINFORCE:
             model, x, self.num_samples, generator=generator, greedy=True
         )
         values = model.tokenizer.decode(rollout.tokens)
-        reward = self.reward(values, z[rollout.owner])
-        return rollout, reward.to(rollout.log_probs.dtype)
+        return rollout, self.reward(values, z[rollout.owner]).double()
+
+
+def policy_gradient(rollout: Rollout, advantage: Tensor) -> Tensor:
+    """−mean[ log π(t | x) · A ] over all samples; A (M,) is a constant."""
+    advantage = advantage.detach().to(rollout.log_prob.dtype)
+    return -rollout.mean(rollout.log_prob * advantage)
 
 
 @torch.no_grad()
