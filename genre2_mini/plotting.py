@@ -9,7 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
-# One colour a method through the whole book: Okabe and Ito's colour-blind-safe set.
+# One colour a method through the whole book: the colour-blind-safe sets of Okabe and
+# Ito and, for the later ones, of Paul Tol.
 PALETTE = {
     "CE": "#0072B2",
     "ReMax": "#D55E00",
@@ -17,6 +18,9 @@ PALETTE = {
     "REINFORCE": "#56B4E9",
     "GRPO": "#E69F00",
     "PPO": "#8C6D1F",
+    "RLOO": "#117733",
+    "Dr. GRPO": "#44AA99",
+    "Expert alone": "#882255",
     "Pointwise": "#009E73",
     "Boosting": "#6B6B6B",
     "Truth": "#000000",
