@@ -112,7 +112,7 @@ def save_checkpoint(
         "header": text,
         "sha256": _digest(text, stored),
     }
-    _write_atomically(path, save(stored, metadata))
+    write_atomically(path, save(stored, metadata))
     return path
 
 
@@ -181,7 +181,7 @@ def _digest(text: str, tensors: dict[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def _write_atomically(path: Path, data: bytes) -> None:
+def write_atomically(path: Path, data: bytes) -> None:
     """Write a file beside ``path``, flush it to disk, then rename it over ``path``."""
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:

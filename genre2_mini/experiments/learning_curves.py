@@ -1,0 +1,150 @@
+"""Learning curves of every objective from one cross-entropy checkpoint.
+
+``python -m genre2_mini.experiments.learning_curves`` records them. All methods get the
+same checkpoint, the same batches, the same number of sampled strings and the same
+optimiser; nothing is chosen by a test score, and no weights are restored.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Annotated
+
+import pandas as pd
+import torch
+import typer
+from tqdm import tqdm
+
+from genre2_mini.encoders import RowEncoder
+from genre2_mini.evaluation import evaluate
+from genre2_mini.experiments.results import save_results
+from genre2_mini.objectives import (
+    GRPO,
+    PPO,
+    REINFORCE,
+    RLOO,
+    CrossEntropy,
+    ExactPolicyGradient,
+    ExpertSupervision,
+    GenRe2,
+    Objective,
+    ReMax,
+)
+from genre2_mini.policy import DecodingPolicy
+from genre2_mini.runs import Run, average
+from genre2_mini.tasks import Task, load_task
+from genre2_mini.tasks.cards import data_folder
+from genre2_mini.tokenizers import NormalizedTokenizer
+from genre2_mini.training import fit
+
+SAMPLED: dict[str, Objective] = {
+    "REINFORCE": REINFORCE(),
+    "RLOO": RLOO(),
+    "ReMax": ReMax(),
+    "GRPO": GRPO(),
+    "Dr. GRPO": GRPO(divide_by_std=False),
+    "PPO": PPO(),
+    "Expert alone": ExpertSupervision(),
+    "GenRe²": GenRe2(),
+}
+# Draws nothing, so it has no budget to compare, and takes about ten times as long: it
+# runs only where it is named.
+METHODS = SAMPLED | {"Exact gradient": ExactPolicyGradient()}
+OPTIMISER = {  # the defaults of fit
+    "batch_size": 128,
+    "learning_rate": 3e-4,
+    "weight_decay": 0.01,
+    "max_grad_norm": 1.0,
+}
+SCORES = ["r2_k1", "r2_mean", "rmse_k1", "rmse_mean", "crps"]
+
+
+def checkpoint(task: Task, seed: int, steps: int) -> DecodingPolicy:
+    """The cross-entropy policy that all methods start from."""
+    torch.manual_seed(seed)
+    tokenizer = NormalizedTokenizer(base=2, num_digits=8).fit(task.train.z)
+    policy = DecodingPolicy(RowEncoder(task.num_features), tokenizer)
+    fit(policy, task, CrossEntropy(), steps=steps, metric="rmse_k1", seed=seed)
+    return policy
+
+
+def curve(
+    policy: DecodingPolicy,
+    task: Task,
+    objective: Objective,
+    steps: int,
+    every: int,
+    seed: int,
+) -> Iterator[dict[str, float]]:
+    """Train a copy of ``policy``; yield test scores every ``every`` steps, 0 included.
+
+    ``reward``, ``entropy`` and ``distinct_leaves`` are means over the steps since the
+    row before.
+    """
+    model = copy.deepcopy(policy)
+    with torch.random.fork_rng(devices=[]):
+        run = Run(model, task, objective, OPTIMISER | {"seed": seed}, checkpoint=None)
+        while True:
+            scores = evaluate(model, task.test)
+            reports = average(run.reports)
+            run.reports.clear()
+            yield {"step": run.step} | reports | {n: scores[n] for n in SCORES}
+            if run.step >= steps:
+                return
+            for _ in range(min(every, steps - run.step)):
+                run.train_one_batch()
+
+
+def run_seed(
+    name: str, seed: int, methods: list[str], ce_steps: int, steps: int, every: int
+) -> pd.DataFrame:
+    """Every method's curve for one seed: split, initial weights and batches vary."""
+    torch.set_num_threads(1)  # one process a seed uses the cores better
+    task = load_task(name, max_rows=4000, seed=seed)
+    policy = checkpoint(task, seed, ce_steps)
+    rows = [
+        {"task": name, "seed": seed, "method": method} | row
+        for method in methods
+        for row in curve(policy, task, METHODS[method], steps, every, seed)
+    ]
+    keep = ["task", "seed", "method", "step", "reward", "entropy", "distinct_leaves"]
+    return pd.DataFrame(rows).reindex(columns=[*keep, *SCORES])
+
+
+def main(
+    task: Annotated[str, typer.Option(help="task name")] = "concrete",
+    seeds: Annotated[int, typer.Option(min=1, help="runs of each method")] = 5,
+    methods: Annotated[
+        list[str] | None, typer.Option("--method", help="method; repeatable")
+    ] = None,
+    ce_steps: Annotated[int, typer.Option(min=1, help="cross-entropy steps")] = 500,
+    steps: Annotated[int, typer.Option(min=1, help="steps of each method")] = 300,
+    every: Annotated[int, typer.Option(min=1, help="steps between scores")] = 20,
+    jobs: Annotated[int, typer.Option(min=1, help="processes")] = 2,
+    out: Annotated[
+        Path | None, typer.Option(help="CSV to write (the recorded one by default)")
+    ] = None,
+) -> None:
+    """Record the learning curves of all objectives."""
+    methods = methods or list(SAMPLED)
+    if unknown := set(methods) - set(METHODS):
+        raise typer.BadParameter(f"{sorted(unknown)}; known: {list(METHODS)}")
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        runs = [
+            pool.submit(run_seed, task, seed, methods, ce_steps, steps, every)
+            for seed in range(seeds)
+        ]
+        for _ in tqdm(as_completed(runs), total=seeds, unit="seed"):
+            pass
+    rows = pd.concat([run.result() for run in runs], ignore_index=True)
+    path = out or data_folder() / "results" / "learning_curves.csv"
+    save_results(rows, path)
+    typer.echo(f"{len(rows)} rows written to {path}")
+
+
+if __name__ == "__main__":
+    typer.run(main)
