@@ -58,8 +58,9 @@ def test_remax_improves_one_sample_after_cross_entropy(task):
     policy = policy_for(task)
     fit(policy, task, CrossEntropy(), steps=60, **FAST, metric="rmse_k1")
     before = evaluate(policy, task.test)["rmse_k1"]
-    fit(policy, task, ReMax(), steps=100, **FAST, metric="rmse_k1")
-    assert evaluate(policy, task.test)["rmse_k1"] < 0.8 * before
+    slower = FAST | {"learning_rate": 1e-3}
+    fit(policy, task, ReMax(), steps=100, **slower, metric="rmse_k1")
+    assert evaluate(policy, task.test)["rmse_k1"] < 0.6 * before
 
 
 def test_history_has_a_row_a_validation_from_step_zero(task):
