@@ -73,6 +73,7 @@ class Run:
             (p for p in self.trained.parameters() if p.requires_grad),
             lr=self.settings["learning_rate"],
             weight_decay=self.settings["weight_decay"],
+            fused=True,  # one pass over all weights; a small model feels the difference
         )
         self.clipped = count_clipped(self.model, self.task)
         if self.checkpoint is not None and Path(self.checkpoint).exists():
