@@ -20,10 +20,14 @@ from gymnasium import spaces
 from torch import Tensor
 
 from genre2_mini.policy import DecodingPolicy
-from genre2_mini.rewards import squared_error_reward
+from genre2_mini.rewards import squared_error_reward, summed_over_targets
 from genre2_mini.rollouts import all_strings
 from genre2_mini.tasks import Task, load_task
-from genre2_mini.tokenizers import NormalizedTokenizer, Tokenizer
+from genre2_mini.tokenizers import (
+    ConcatenatedTokenizer,
+    NormalizedTokenizer,
+    Tokenizer,
+)
 
 
 def reachable(tokenizer: Tokenizer, prefix: Sequence[int]) -> tuple[float, float]:
@@ -89,8 +93,9 @@ class DecodingEnv(gymnasium.Env):
         _check("task", task, isinstance(task, Task), "a name for load_task or a Task")
         if tokenizer is None:
             tokenizer = NormalizedTokenizer(2, 8).fit(task.train.z)
-        known = isinstance(tokenizer, Tokenizer)
-        _check("tokenizer", tokenizer, known, "a Tokenizer, or None for 8 bits")
+        several = isinstance(tokenizer, ConcatenatedTokenizer)
+        known = isinstance(tokenizer, Tokenizer) and not several
+        _check("tokenizer", tokenizer, known, "a Tokenizer of one number, or None")
         reachable(tokenizer, [])  # a tokenizer that needs fitting says so here
         _check("reward", reward, callable(reward), "a function of (values, z)")
         parts = {"train": task.train, "valid": task.valid, "test": task.test}
@@ -235,8 +240,8 @@ def exact_values(
 
     Parameters
     ----------
-    x : (N, …) inputs, z : (N,) their targets.
-    reward : (values (N, V), z (N,)) -> (N, V), of all V strings.
+    x : (N, …) inputs, z : (N,) or (N, D), their targets.
+    reward : (values (N, V), z (N,)) -> (N, V), of all V strings; of D targets, the sum.
 
     Raises
     ------
@@ -245,7 +250,8 @@ def exact_values(
     sizes = policy.tokenizer.vocab_sizes
     strings = all_strings(policy, x, limit)
     values = policy.tokenizer.decode(strings.tokens).unflatten(0, (len(x), -1))
-    value = [reward(values, z).to(strings.log_probs.dtype)]
+    reward_of_all = summed_over_targets(reward, values, z)
+    value = [reward_of_all.to(strings.log_probs.dtype)]
     optimal, action_value = value[:], []
     widths = [len(x) * math.prod(sizes[:k]) for k in range(len(sizes))]
     levels = strings.log_probs.exp().split(widths)

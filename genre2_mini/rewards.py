@@ -7,6 +7,8 @@ raises ValueError where z is not one target for each row of values.
 **Pulls to** names the statistic a reward asks for: the answer v that maximises
 E[r(v, z)] over the targets z of one input. The policy of the largest expected reward
 puts all its probability there.
+
+With D targets, z (N, D), the reward of a string is the sum of D such rewards.
 """
 
 from __future__ import annotations
@@ -241,3 +243,22 @@ class RankReward:
 
     def __call__(self, values: Tensor, z: Tensor) -> Tensor:
         return -_error(self.cdf(values), self.cdf(z)).abs()
+
+
+def summed_over_targets(
+    reward: Callable[[Tensor, Tensor], Tensor], values: Tensor, z: Tensor
+) -> Tensor:
+    """r of each string; of strings with D targets Σ_d r(ẑ_d, z_d), each on its own.
+
+    z (N,) goes with values (N, S) or (N,), z (N, D) with (N, S, D) or (N, D); rewards
+    are (N, S) or (N,). Raises ValueError where values do not hold the D targets of z.
+    """
+    if z.ndim < 2:
+        return reward(values, z)
+    if values.shape[-1] != z.shape[-1]:
+        raise ValueError(
+            f"z {tuple(z.shape)} has {z.shape[-1]} targets a row, values have shape "
+            f"{tuple(values.shape)}: use a ConcatenatedTokenizer of {z.shape[-1]} parts"
+        )
+    targets = zip(values.unbind(-1), z.unbind(-1), strict=True)
+    return torch.stack([reward(*target) for target in targets]).sum(dim=0)

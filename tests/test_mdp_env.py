@@ -18,6 +18,7 @@ from genre2_mini.mdp import DecodingEnv, reachable
 from genre2_mini.rewards import squared_error_reward
 from genre2_mini.tasks import load_task
 from genre2_mini.tokenizers import (
+    ConcatenatedTokenizer,
     IEEETokenizer,
     NormalizedTokenizer,
     ScientificTokenizer,
@@ -292,7 +293,11 @@ def test_reset_refuses(task, options, message):
     [
         ({"task": "freid"}, "unknown task 'freid'. Did you mean 'fried'"),
         ({"task": 3}, "task must be a name for load_task or a Task, got 3"),
-        ({"tokenizer": "ieee"}, "tokenizer must be a Tokenizer, or None.*got 'ieee'"),
+        ({"tokenizer": "ieee"}, "tokenizer must be a Tokenizer of one.*got 'ieee'"),
+        (
+            {"tokenizer": ConcatenatedTokenizer([ScientificTokenizer()] * 2)},
+            "tokenizer must be a Tokenizer of one number",
+        ),
         ({"reward": -1}, r"reward must be a function of \(values, z\), got -1"),
         ({"split": "all"}, "split must be one of .*train.*valid.*test.*got 'all'"),
         ({"illegal_penalty": "-1"}, "illegal_penalty must be None or a finite number"),

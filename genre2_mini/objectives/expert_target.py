@@ -7,11 +7,12 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from genre2_mini.tokenizers import (
+    ConcatenatedTokenizer,
     NormalizedTokenizer,
     ScientificTokenizer,
     Tokenizer,
-    _from_digits,
 )
+from genre2_mini.tokenizers.digits import from_digits
 
 
 def expert_target(tokenizer: Tokenizer, tokens: Tensor, z: Tensor) -> Tensor:
@@ -21,13 +22,14 @@ def expert_target(tokenizer: Tokenizer, tokens: Tensor, z: Tensor) -> Tensor:
     is closest to z: the truth, clamped into what is still reachable. While the prefix
     is that of ``encode(z)`` the target is its next token. Equal distances go to the
     smallest exponent, where a later slip costs least. A dynamic oracle, as in DAgger
-    (Ross et al. 2011): it judges the prefixes that the policy itself wrote.
+    (Ross et al. 2011): it judges the prefixes that the policy itself wrote. Of several
+    targets each has its own expert: no token of one moves the error of another.
     Source: GenRe² (arXiv 2512.06533, ICML version).
 
     Parameters
     ----------
     tokens : int64 (..., K), legal strings.
-    z : (...), the true target of each string.
+    z : (...), the true target of each string, or (..., D) where it holds D targets.
 
     Returns
     -------
@@ -38,6 +40,9 @@ def expert_target(tokenizer: Tokenizer, tokens: Tensor, z: Tensor) -> Tensor:
     ValueError : z is not one target for each string, or ``encode`` refuses it.
     """
     tokens, z = tokenizer._check_tokens(tokens), tokenizer._check_values(z)
+    if isinstance(tokenizer, ConcatenatedTokenizer):
+        parts = zip(tokenizer.parts, tokenizer.split(tokens), z.unbind(-1), strict=True)
+        return torch.cat([expert_target(*part) for part in parts], dim=-1)
     if z.shape != tokens.shape[:-1]:
         raise ValueError(
             f"z must hold one target for each string of tokens {tuple(tokens.shape)}, "
@@ -61,7 +66,7 @@ def _reachable(digits: Tensor, base: int) -> tuple[Tensor, Tensor]:
 def _nearest_cell(tokens: Tensor, truth: Tensor, base: int) -> Tensor:
     """Clamp the true cell: g_k on course, else 0 (too high) or B − 1 (too low)."""
     lowest, room = _reachable(tokens, base)
-    cell = _from_digits(truth, base)[..., None].clamp(lowest, lowest + room - 1)
+    cell = from_digits(truth, base)[..., None].clamp(lowest, lowest + room - 1)
     return cell[..., :-1] // room[1:] % base
 
 
@@ -104,6 +109,6 @@ def _exponents(tokenizer: Tokenizer) -> tuple[Tensor, Tensor, int]:
         return code[:, None], code - tokenizer.max_exponent, tokenizer.num_digits + 1
     sizes = tokenizer.vocab_sizes[1 : 2 + tokenizer.num_exponent_digits]
     codes = torch.cartesian_prod(*map(torch.arange, sizes))  # + and −, then digits
-    power = _from_digits(codes[:, 1:], tokenizer.base) * (1 - 2 * codes[:, 0])
+    power = from_digits(codes[:, 1:], tokenizer.base) * (1 - 2 * codes[:, 0])
     order = power.argsort(stable=True)
     return codes[order], power[order] - (tokenizer.num_mantissa_digits - 1), 1

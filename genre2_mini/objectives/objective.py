@@ -23,7 +23,10 @@ class Objective(Protocol):
     def losses(
         self, model: nn.Module, x: Tensor, z: Tensor, generator: torch.Generator
     ) -> Losses:
-        """Yield (scalar loss, detached scalars to report) for x (N, …), z (N,)."""
+        """Yield (scalar loss, detached scalars to report) for x (N, …), z (N,).
+
+        With D targets, one string after another, z is (N, D).
+        """
         ...
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from genre2_mini.objectives.objective import Losses, check_at_least
 from genre2_mini.policy import DecodingPolicy
-from genre2_mini.rewards import squared_error_reward
+from genre2_mini.rewards import squared_error_reward, summed_over_targets
 from genre2_mini.rollouts import Rollout, tree_rollout
 
 Reward = Callable[[Tensor, Tensor], Tensor]
@@ -26,7 +26,7 @@ class REINFORCE:
     Parameters
     ----------
     num_samples : S, strings drawn for each input.
-    reward : (values (M,), z (M,)) -> rewards (M,).
+    reward : (values (M,), z (M,)) -> rewards (M,); of D targets, their sum.
     """
 
     num_samples: int = 16
@@ -36,7 +36,7 @@ class REINFORCE:
         check_at_least(1, num_samples=self.num_samples)
 
     def losses(self, model: DecodingPolicy, x, z, generator=None) -> Losses:
-        """Yield one loss for a batch x (N, …), z (N,)."""
+        """Yield one loss for a batch x (N, …), z (N,) or (N, D)."""
         rollout, reward = self.roll(model, x, z, generator)
         advantage = self.advantage(rollout, reward)
         yield policy_gradient(rollout, advantage), report(rollout, reward, advantage)
@@ -56,7 +56,8 @@ class REINFORCE:
             model, x, self.num_samples, generator=generator, greedy=True
         )
         values = model.tokenizer.decode(rollout.tokens)
-        return rollout, self.reward(values, z[rollout.owner]).double()
+        reward = summed_over_targets(self.reward, values, z[rollout.owner])
+        return rollout, reward.double()
 
 
 def policy_gradient(rollout: Rollout, advantage: Tensor) -> Tensor:

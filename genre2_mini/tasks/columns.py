@@ -5,6 +5,7 @@ import pandas as pd
 from pandas.api.types import infer_dtype
 
 MAX_CATEGORIES = 256
+TINY = np.finfo(np.float64).tiny  # the smallest number with all its digits
 
 _NUMERIC = {
     "integer",
@@ -49,13 +50,28 @@ def column_values(column: pd.Series, name: str) -> np.ndarray:
     return values
 
 
+def target_columns(y) -> list[tuple[str, pd.Series]]:
+    """What to call each target, and its column: one of y (N,), D of a table (N, D)."""
+    if np.ndim(y) < 2:
+        column = y if isinstance(y, pd.Series) else pd.Series(np.asarray(y))
+        name = "the target" if column.name is None else f"target {column.name!r}"
+        return [(name, column)]
+    table = y if isinstance(y, pd.DataFrame) else pd.DataFrame(np.asarray(y))
+    if table.shape[1] == 0:
+        raise ValueError("the table of targets has no columns")
+    return [(f"target {name!r}", column) for name, column in table.items()]
+
+
 def target_values(y) -> np.ndarray:
-    """Check targets, any sequence (N,) -> float64 (N,).
+    """Check targets, any sequence (N,) or table (N, D) -> float64 of that shape.
 
     Raises ValueError naming the target and the number of offending rows.
     """
-    column = y if isinstance(y, pd.Series) else pd.Series(np.asarray(y))
-    name = "the target" if column.name is None else f"target {column.name!r}"
+    values = [_target_column(column, name) for name, column in target_columns(y)]
+    return values[0] if np.ndim(y) < 2 else np.stack(values, axis=1)
+
+
+def _target_column(column: pd.Series, name: str) -> np.ndarray:
     kind = infer_dtype(column, skipna=True)
     if kind not in _NUMERIC | _EMPTY:
         raise ValueError(f"{name} holds {kind} values: it must be numeric")
@@ -72,7 +88,8 @@ def target_values(y) -> np.ndarray:
 def mean_and_std(values: np.ndarray, what: str) -> tuple[float, float]:
     """Mean and population standard deviation once missing values took the mean.
 
-    Without spread, or without any value, the standard deviation is exactly 0.
+    Without spread, or without any value, the standard deviation is exactly 0. Raises
+    ValueError where it is too small for float64.
     """
     present = values[~np.isnan(values)]
     if not len(present):
@@ -80,12 +97,23 @@ def mean_and_std(values: np.ndarray, what: str) -> tuple[float, float]:
     # A constant column has a standard deviation of 1e-17 in floating point, not 0.
     if present.min() == present.max():
         return float(present[0]), 0.0
-    with np.errstate(over="ignore", invalid="ignore"):
-        mean = present.mean()
-        std = np.where(np.isnan(values), mean, values).std()
-    if not 0 < std < np.inf:
-        raise ValueError(f"{what} has a variance that is no float64: rescale it")
-    return float(mean), float(std)
+    # Near 1 no square overflows or vanishes, and a power of two rounds nothing.
+    _, exponent = np.frexp(np.abs(present).max())
+    mean = np.ldexp(present, -exponent).mean()
+    scaled = np.ldexp(values, -exponent)
+    std = np.ldexp(np.where(np.isnan(scaled), mean, scaled).std(), exponent)
+    if std < TINY:
+        raise ValueError(f"{what} varies by less than {TINY:.1e}: rescale it")
+    return float(np.ldexp(mean, exponent)), float(std)
+
+
+def standardised(values: np.ndarray, mean, std) -> np.ndarray:
+    """(values − mean)/std; halves first, as a difference of two may be no float64.
+
+    Infinite where the result is too large.
+    """
+    with np.errstate(over="ignore"):
+        return (values / 2 - mean / 2) / (std / 2)
 
 
 def _texts(values) -> list[str]:

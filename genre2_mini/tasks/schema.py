@@ -13,6 +13,8 @@ from genre2_mini.tasks.columns import (
     frequent_categories,
     mean_and_std,
     one_hot,
+    standardised,
+    target_columns,
     target_values,
 )
 
@@ -36,23 +38,24 @@ class TableSchema:
         Column -> (mean, standard deviation); 0 marks a column without spread.
     categories : dict
         Column -> its categories as text.
-    target_mean, target_std : float
-        In the target's own unit.
+    target_mean, target_std : float, or tuple of D floats
+        In the target's own unit; tuples where the targets are a table (N, D).
     """
 
     columns: tuple[str, ...]
     numeric: dict[str, tuple[float, float]]
     categories: dict[str, tuple[str, ...]]
-    target_mean: float
-    target_std: float
+    target_mean: float | tuple[float, ...]
+    target_std: float | tuple[float, ...]
 
     @classmethod
     def fit(cls, frame: pd.DataFrame, y) -> "TableSchema":
-        """Learn the schema from training features (N rows) and targets (N,).
+        """Learn the schema from training features (N rows) and targets.
 
+        Targets y are any sequence (N,), or a DataFrame or array (N, D) of D targets.
         Raises ValueError, naming the column, for duplicate names, dates and times,
-        infinite or overflowing values, and for a target that is not numeric, has
-        missing or infinite values, or is constant.
+        infinite values, and for a target that is not numeric, has missing or infinite
+        values, or is constant.
         """
         frame = _named(frame)
         target = target_values(y)
@@ -68,12 +71,11 @@ class TableSchema:
                 )
             else:
                 categories[name] = frequent_categories(column, name)
-        mean, std = mean_and_std(target, "the target")
-        if std == 0:
-            raise ValueError(
-                f"the target is constant ({target[0]:g}) in all {len(target)} "
-                "training rows: there is nothing to learn"
-            )
+        if target.ndim == 1:
+            mean, std = _target_statistics(target, "the target")
+        else:
+            names = [name for name, _ in target_columns(y)]
+            mean, std = zip(*map(_target_statistics, target.T, names), strict=True)
         return cls(tuple(frame.columns), numeric, categories, mean, std)
 
     @property
@@ -108,17 +110,43 @@ class TableSchema:
         return torch.from_numpy(np.concatenate(blocks, axis=1, dtype=np.float32))
 
     def standardise(self, y) -> torch.Tensor:
-        """y in its own unit, any sequence (N,) -> z, float64 (N,).
+        """y in its own unit, any sequence (N,) or table (N, D) -> z, float64, like y.
 
-        Values outside the training range are standardised like any other; the
-        tokenizer clips what its digits cannot write, and counts it.
+        The columns of a table are in training order. Values outside the training range
+        are standardised like any other; the tokenizer clips what its digits cannot
+        write, and counts it. Raises ValueError for another number of targets than in
+        training, and for a z that no float64 can hold.
         """
-        z = (target_values(y) - self.target_mean) / self.target_std
+        target, expected = target_values(y), np.shape(self.target_mean)
+        if target.shape[1:] != expected:
+            shape = ", ".join(["N", *map(str, expected)])
+            raise ValueError(
+                f"y must have shape ({shape}), as in training, got {target.shape}"
+            )
+        z = standardised(target, np.array(self.target_mean), np.array(self.target_std))
+        if infinite := np.isinf(z).sum():
+            raise ValueError(
+                f"y has {infinite} values too far from the training targets: z is no "
+                "float64"
+            )
         return torch.from_numpy(z)
 
     def unstandardise(self, z):
-        """z, tensor or array of any shape -> y in the target's own unit."""
-        return z * self.target_std + self.target_mean
+        """z, tensor or array of any shape -> y in the target's own unit.
+
+        With D targets z is (..., D), each in its own unit; ValueError if it is not.
+        """
+        mean, std = self.target_mean, self.target_std
+        if isinstance(mean, tuple):
+            if z.shape[-1:] != (len(mean),):
+                raise ValueError(
+                    f"z must have last dimension {len(mean)}, one value for each "
+                    f"target, got shape {tuple(z.shape)}"
+                )
+            mean, std = np.array(mean), np.array(std)
+            if isinstance(z, torch.Tensor):
+                mean, std = (torch.from_numpy(s).to(z.device) for s in (mean, std))
+        return (z * (std / 2) + mean / 2) * 2  # halves, as in `standardised`
 
     def to_dict(self) -> dict:
         """Plain JSON types; `from_dict` gives an equal schema back."""
@@ -134,8 +162,8 @@ class TableSchema:
             columns=tuple(fields["columns"]),
             numeric={name: tuple(pair) for name, pair in fields["numeric"].items()},
             categories={name: tuple(c) for name, c in fields["categories"].items()},
-            target_mean=fields["target_mean"],
-            target_std=fields["target_std"],
+            target_mean=_frozen(fields["target_mean"]),
+            target_std=_frozen(fields["target_std"]),
         )
 
     def _standardised(self, frame: pd.DataFrame) -> np.ndarray:
@@ -143,12 +171,27 @@ class TableSchema:
         for j, (name, (mean, std)) in enumerate(self.numeric.items()):
             values = column_values(frame[name], name)
             if std > 0:
-                with np.errstate(over="ignore"):
-                    standardised = (values - mean) / std
-                x[:, j] = np.where(np.isnan(values), 0.0, standardised)
+                values = standardised(values, mean, std)
+                x[:, j] = np.where(np.isnan(values), 0.0, values)
             if np.abs(x[:, j]).max(initial=0) > np.finfo(np.float32).max:
                 raise ValueError(f"column {name!r} is too large for float32")
         return x
+
+
+def _target_statistics(values: np.ndarray, name: str) -> tuple[float, float]:
+    """Mean and standard deviation of one target (N,); ValueError if it is constant."""
+    mean, std = mean_and_std(values, name)
+    if std == 0:
+        raise ValueError(
+            f"{name} is constant ({values[0]:g}) in all {len(values)} training rows: "
+            "there is nothing to learn"
+        )
+    return mean, std
+
+
+def _frozen(statistic: float | list) -> float | tuple[float, ...]:
+    """What JSON made a list, a tuple again."""
+    return tuple(statistic) if isinstance(statistic, list | tuple) else statistic
 
 
 def _named(frame: pd.DataFrame) -> pd.DataFrame:

@@ -16,7 +16,10 @@ MIN_ROWS = 5
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Rows of one part of a task: x float32 (N, num_features), z float64 (N,)."""
+    """Rows of one part of a task: x float32 (N, num_features), z float64.
+
+    z is (N,), or (N, D) where every row has D targets.
+    """
 
     x: torch.Tensor
     z: torch.Tensor
@@ -54,9 +57,16 @@ class Task:
 
     @classmethod
     def from_parts(
-        cls, name: str, parts: dict[str, tuple[pd.DataFrame, pd.Series]], card: dict
+        cls,
+        name: str,
+        parts: dict[str, tuple[pd.DataFrame, pd.Series | pd.DataFrame]],
+        card: dict,
     ) -> "Task":
-        """Build from (features, target) under the keys train, valid and test."""
+        """Build from (features, y) under the keys train, valid and test.
+
+        y is one target (N,) or a table of D targets (N, D), in their own units. A part
+        may have no rows, except train.
+        """
         schema = TableSchema.fit(*parts["train"])
         splits = {
             part: Split(schema.transform(frame), schema.standardise(y))
