@@ -12,25 +12,47 @@ import hashlib
 import json
 import os
 import platform
+import time
 import uuid
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
+from glob import escape
 from pathlib import Path
 
+import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor, nn
 
 import genre2_mini
 from genre2_mini.encoders import RowEncoder
-from genre2_mini.heads import PointwiseHead
+from genre2_mini.heads import HistogramHead, PointwiseHead
 from genre2_mini.policy import DecodingPolicy
 from genre2_mini.tokenizers import tokenizer_from_config
 
 FORMAT = "genre2_mini checkpoint 1"
+SMALL = 1024  # a width or a count that needs no tensor to bear it out
+STALE = 3600  # seconds; no write takes so long
 HEADER = ("preprocessing", "training", "versions")  # beside the model's config
 ENCODERS = {"RowEncoder": RowEncoder}
-MODELS = {"DecodingPolicy": DecodingPolicy, "PointwiseHead": PointwiseHead}
+MODELS = {
+    "DecodingPolicy": DecodingPolicy,
+    "HistogramHead": HistogramHead,
+    "PointwiseHead": PointwiseHead,
+}
+
+
+# What values that are not this package's own can raise, wherever they are read.
+INVALID = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 
 
 class CheckpointError(ValueError):
@@ -69,8 +91,34 @@ def build_model(config: dict) -> nn.Module:
         if "tokenizer" in config:
             parts["tokenizer"] = tokenizer_from_config(config.pop("tokenizer"))
         return MODELS[config.pop("type")](**parts, **config)
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+    except INVALID as error:
         raise CheckpointError(f"cannot rebuild the model: {error!r}") from error
+
+
+def check_counts(config: dict, tensors: dict[str, Tensor]) -> None:
+    """Refuse a ``config`` that asks for more than ``tensors`` can fill.
+
+    Its integers are widths, layers and digits. In a file of ``save_checkpoint`` none
+    exceeds both the largest dimension and the number of tensors; a few bytes of text
+    from elsewhere could ask for terabytes.
+
+    Raises
+    ------
+    CheckpointError : such an integer, or a negative one.
+    """
+    sizes = [size for tensor in tensors.values() for size in tensor.shape]
+    limit = max([SMALL, len(tensors), *sizes])
+    if not all(0 <= number <= limit for number in _integers(config)):
+        raise CheckpointError("cannot rebuild the model: a size beyond its weights")
+
+
+def _integers(value: object) -> Iterator[int]:
+    """Every integer in nested JSON."""
+    if isinstance(value, int):
+        yield value
+    elif isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _integers(part)
 
 
 def save_checkpoint(
@@ -106,7 +154,7 @@ def save_checkpoint(
             "python": platform.python_version(),
         },
     }
-    text = json.dumps(header)
+    text = json.dumps(header, default=plain)
     metadata = {
         "format": FORMAT,
         "header": text,
@@ -122,7 +170,8 @@ def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> Che
     Raises
     ------
     CheckpointError : the file is missing, truncated, not a checkpoint of this
-        package, changed since it was written, or does not fit its own configuration.
+        package, changed since it was written, does not fit its own configuration, or
+        holds NaN.
     """
     metadata, stored = _read(Path(path))
     if metadata.get("format") != FORMAT:
@@ -139,15 +188,32 @@ def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> Che
     try:
         header = json.loads(text)
         config, rest = header.pop("config"), {n: header.pop(n) for n in HEADER}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        if not all(isinstance(part, dict | None) for part in rest.values()):
+            raise TypeError(f"{', '.join(HEADER)} must be objects or null")
+        model = _rebuild(config, _under("model.", stored))
+        finite = all(tensor.isfinite().all() for tensor in stored.values())
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    except INVALID as error:
         raise CheckpointError(f"{path}: incomplete header ({error!r})") from error
-    model = build_model(config)
-    try:
-        model.load_state_dict(_under("model.", stored))
-    except RuntimeError as error:
-        raise CheckpointError(f"{path}: weights do not fit: {error}") from error
+    if not finite:
+        raise CheckpointError(f"{path} holds NaN or infinite weights: train again")
     tensors = _under("training.", stored)
     return Checkpoint(model.to(device).eval(), tensors=tensors, **rest)
+
+
+def _rebuild(config: dict, weights: dict[str, Tensor]) -> nn.Module:
+    """The model with its weights; allocates nothing before it knows that they fit."""
+    check_counts(config, weights)
+    with torch.device("meta"):
+        expected = build_model(config).state_dict()
+    shapes = {name: tuple(tensor.shape) for name, tensor in expected.items()}
+    found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    if differing := sorted(dict(shapes.items() ^ found.items())):
+        raise CheckpointError(f"weights do not fit: {', '.join(differing[:3])}")
+    model = build_model(config)
+    model.load_state_dict(weights)
+    return model
 
 
 def _under(prefix: str, stored: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -158,14 +224,18 @@ def _under(prefix: str, stored: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _read(path: Path) -> tuple[dict, dict[str, Tensor]]:
-    """Header metadata and tensors of a safetensors file."""
-    if not path.is_file():
+    """Header metadata and tensors of a safetensors file, by one read: it may change."""
+    try:
+        data = path.read_bytes() if path.is_file() else None
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read ({error})") from error
+    if data is None:
         raise CheckpointError(f"no checkpoint at {path}")
     try:
-        with safe_open(path, framework="pt") as file:
-            names = file.keys()
-            return file.metadata() or {}, {n: file.get_tensor(n) for n in names}
-    except (SafetensorError, ValueError, OSError) as error:
+        tensors = load(data)
+        end = 8 + int.from_bytes(data[:8], "little")
+        return json.loads(data[8:end]).get("__metadata__") or {}, tensors
+    except (SafetensorError, *INVALID) as error:
         raise CheckpointError(
             f"{path} is truncated or not a safetensors file ({error})"
         ) from error
@@ -182,7 +252,14 @@ def _digest(text: str, tensors: dict[str, Tensor]) -> str:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file beside ``path``, flush it to disk, then rename it over ``path``."""
+    """Write a file beside ``path``, flush it to disk, then rename it over ``path``.
+
+    What a killed process left beside it is removed once it is an hour old.
+    """
+    for stale in path.parent.glob(f".{escape(path.name)}.{'[0-9a-f]' * 32}"):
+        with suppress(FileNotFoundError):  # another process was quicker
+            if time.time() - stale.stat().st_mtime > STALE:
+                stale.unlink()
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         with open(temporary, "wb") as file:
@@ -192,3 +269,10 @@ def write_atomically(path: Path, data: bytes) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def plain(value: object) -> object:
+    """A number of numpy as JSON can write it; TypeError for anything else."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} is no plain data")

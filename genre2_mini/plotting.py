@@ -21,8 +21,14 @@ PALETTE = {
     "RLOO": "#117733",
     "Dr. GRPO": "#44AA99",
     "Expert alone": "#882255",
+    "Exact gradient": "#332288",
+    "NTL-MSE": "#6699CC",
+    "NTL-WAS": "#AA4499",
+    "DIST²": "#999933",
     "Pointwise": "#009E73",
+    "Histogram": "#66A61E",
     "Boosting": "#6B6B6B",
+    "Random forest": "#A6A6A6",
     "Truth": "#000000",
 }
 STAGES = {

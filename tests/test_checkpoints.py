@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from genre2_mini import checkpoints
 from genre2_mini.checkpoints import CheckpointError, load_checkpoint, save_checkpoint
 from genre2_mini.encoders import RowEncoder
-from genre2_mini.heads import PointwiseHead
+from genre2_mini.heads import HistogramHead, PointwiseHead
 from genre2_mini.objectives import CrossEntropy
 from genre2_mini.tasks import TableSchema
 from genre2_mini.training import fit
@@ -42,10 +42,39 @@ def test_a_policy_comes_back_with_its_tokenizer(file, x, name):
     assert torch.equal(model.tokenizer.decode(tokens), policy.tokenizer.decode(tokens))
 
 
-def test_a_head_comes_back(file, x):
+@pytest.mark.parametrize(
+    ("head_class", "arguments"),
+    [
+        (PointwiseHead, {}),
+        (PointwiseHead, {"num_targets": 3}),
+        (HistogramHead, {"num_bins": 7, "bound": 2.5}),
+    ],
+)
+def test_a_head_comes_back(file, x, head_class, arguments):
+    head = head_class(RowEncoder(4, d_model=16), d_model=16, **arguments).eval()
+    save_checkpoint(file, head)
+    model = load_checkpoint(file).model
+    assert type(model) is head_class
+    assert model.config == head.config
+    assert model.config.items() >= arguments.items()
+    pairs = zip(
+        model.predict_distribution(x), head.predict_distribution(x), strict=True
+    )
+    assert all(torch.equal(loaded, saved) for loaded, saved in pairs)
+
+
+def test_a_pointwise_head_from_before_several_targets_has_one(file, x):
     head = PointwiseHead(RowEncoder(4, d_model=16), d_model=16).eval()
     save_checkpoint(file, head)
+    rewrite(file, lambda config: config.pop("num_targets"))
     assert torch.equal(load_checkpoint(file).model(x), head(x))
+
+
+def test_a_histogram_that_cannot_be_is_refused(file):
+    save_checkpoint(file, HistogramHead(RowEncoder(4)))
+    rewrite(file, lambda config: config.update(bound=-3.0))
+    with pytest.raises(CheckpointError, match=r"cannot rebuild .*bound=-3.0"):
+        load_checkpoint(file)
 
 
 def test_the_standardisation_and_versions_travel_along(saved, task):

@@ -5,7 +5,12 @@ import torch
 
 from genre2_mini import objectives
 from genre2_mini.encoders import RowEncoder
-from genre2_mini.objectives import GRPO, SquaredError
+from genre2_mini.objectives import (
+    GRPO,
+    HistogramCrossEntropy,
+    Objective,
+    SquaredError,
+)
 from genre2_mini.policy import DecodingPolicy
 from genre2_mini.rollouts import enumerate_strings
 from genre2_mini.tasks import Split, Task
@@ -17,10 +22,9 @@ ROWS = Split(torch.eye(2), torch.tensor([-1.1, 0.6], dtype=torch.float64))
 BEST = torch.tensor([-1.0, 0.5], dtype=torch.float64)
 
 EXPORTED = [getattr(objectives, name) for name in objectives.__all__]
+NOT_OF_A_POLICY = (Objective, SquaredError, HistogramCrossEntropy)
 POLICY_OBJECTIVES = [
-    c
-    for c in EXPORTED
-    if hasattr(c, "losses") and c.__name__ != "Objective" and c is not SquaredError
+    c for c in EXPORTED if hasattr(c, "losses") and c not in NOT_OF_A_POLICY
 ]
 SAMPLES = {"num_samples": 64}
 CASES = {
@@ -30,6 +34,12 @@ CASES = {
     "Dr. GRPO": GRPO(64, divide_by_std=False),
     "GRPO with a reference": GRPO(64, epochs=2, kl_weight=0.01),
 }
+
+
+# Cross-entropy a token, not a string, is a third of it here: it takes twice as long.
+STEPS = {"NTLMSE": 240, "NTLWAS": 240, "DIST2": 240}
+# DIST² is least at (1[j = y] + 0.1 q_j) / 1.1: part of each digit stays off the truth.
+BOUND = {"DIST2": 0.1}
 
 
 def uniform_policy(seed=0):
@@ -54,7 +64,7 @@ def excess_error(policy):
 
 @pytest.mark.parametrize("name", CASES)
 def test_every_objective_reaches_the_best_string_of_every_row(name):
-    """120 steps of the optimiser close 98 % of the gap between uniform and best.
+    """The steps of the optimiser close 98 % of the gap between uniform and best.
 
     The bound, 0.03, is less than one row on its second-best string would cost: 0.075.
     """
@@ -62,7 +72,7 @@ def test_every_objective_reaches_the_best_string_of_every_row(name):
     task = Task("two rows", ROWS, ROWS, ROWS, schema=None)
     assert excess_error(policy) > 1.5
     a_batch = getattr(objective, "epochs", 1) * getattr(objective, "minibatches", 1)
-    steps = 120 // a_batch
+    steps = STEPS.get(name, 120) // a_batch
     fit(policy, task, objective, steps=steps, validate_every=steps, learning_rate=2e-3)
     assert torch.equal(policy.tokenizer.decode(policy.greedy(ROWS.x)), BEST)
-    assert excess_error(policy) < 0.03
+    assert excess_error(policy) < BOUND.get(name, 0.03)

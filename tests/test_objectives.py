@@ -13,7 +13,10 @@ from genre2_mini import objectives
 from genre2_mini.encoders import RowEncoder
 from genre2_mini.heads import PointwiseHead
 from genre2_mini.objectives import (
+    DIST2,
     GRPO,
+    NTLMSE,
+    NTLWAS,
     PPO,
     REINFORCE,
     RLOO,
@@ -21,6 +24,7 @@ from genre2_mini.objectives import (
     ExactPolicyGradient,
     ExpertSupervision,
     GenRe2,
+    HistogramCrossEntropy,
     ReMax,
     SquaredError,
 )
@@ -29,10 +33,11 @@ from genre2_mini.rewards import ToleranceReward
 from genre2_mini.rollouts import tree_rollout
 from genre2_mini.tokenizers import NormalizedTokenizer, ScientificTokenizer
 
-# Every exported objective; only the first two see no string of the policy's own.
+# Every exported objective, and those that see strings of the policy's own.
 EXPORTED = [getattr(objectives, name) for name in objectives.__all__]
 OBJECTIVES = [c for c in EXPORTED if hasattr(c, "losses") and c.__name__ != "Objective"]
-ON_POLICY = [c for c in OBJECTIVES if c not in (CrossEntropy, SquaredError)]
+TRUTH_ONLY = (CrossEntropy, NTLMSE, NTLWAS, DIST2, SquaredError, HistogramCrossEntropy)
+ON_POLICY = [c for c in OBJECTIVES if c not in TRUTH_ONLY]
 SAMPLED = [c for c in ON_POLICY if c is not ExactPolicyGradient]
 
 
