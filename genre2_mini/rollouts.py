@@ -154,6 +154,7 @@ def tree_rollout(
     temperature: float = 1.0,
     generator: torch.Generator | None = None,
     greedy: bool = False,
+    systematic: bool = False,
 ) -> Rollout:
     """S = ``num_samples`` strings an input as one counted walk; differentiable.
 
@@ -164,6 +165,9 @@ def tree_rollout(
     ----------
     x : (N, …), on the policy's device; so is ``generator``.
     greedy : also follow each input's greedy string, drawn or not.
+    systematic : nothing is drawn: the strings are those at S evenly spaced places of π's
+        cumulative distribution, in order (:func:`divide_evenly`). They are closer to π
+        than S drawn ones, and as S grows they become all strings.
 
     Raises
     ------
@@ -172,12 +176,17 @@ def tree_rollout(
     check_sampling(num_samples, temperature)
     count = torch.full((len(x),), num_samples, device=x.device)
     on_greedy = torch.ones_like(count, dtype=torch.bool)
+    span = torch.tensor([0.0, 1.0], device=x.device).double().expand(len(x), 2)
     vocabulary = torch.arange(policy.legal.shape[1], device=x.device)
 
     def draw(k: int, logits: Tensor) -> Edges:
-        nonlocal count, on_greedy
+        nonlocal count, on_greedy, span
         logits = logits.detach()
-        counts = multinomial(count, (logits / temperature).softmax(-1), generator)
+        probabilities = (logits / temperature).softmax(-1)
+        if systematic:
+            counts, spans = divide_evenly(span, probabilities, num_samples)
+        else:
+            counts = multinomial(count, probabilities, generator)
         alive = counts > 0
         if greedy:
             best = vocabulary == logits.argmax(dim=-1, keepdim=True)
@@ -185,6 +194,8 @@ def tree_rollout(
             alive |= best
         parent, token = alive.nonzero(as_tuple=True)
         count = counts[parent, token]
+        if systematic:
+            span = spans[parent, token]
         if greedy:
             on_greedy = best[parent, token]
         return parent, token
@@ -210,6 +221,23 @@ def multinomial(
         counts.append(torch.binomial(left, chance[:, v], generator))
         left = left - counts[-1]
     return torch.stack([*counts, left], dim=1).long()
+
+
+def divide_evenly(
+    span: Tensor, probabilities: Tensor, num_samples: int
+) -> tuple[Tensor, Tensor]:
+    """Divide the prefixes' spans among tokens: counts (R, V) int64, spans (R, V, 2).
+
+    All strings in order share [0, 1], each as much as it is likely; a prefix has the
+    span (R, 2) of its strings. Of S = ``num_samples`` points in the middles of S equal
+    parts, a count says how many lie in a span: systematic sampling (Madow & Madow 1944).
+    """
+    cumulative = probabilities.double().cumsum(-1)
+    cumulative = cumulative / cumulative[:, -1:]  # ends at 1: no point is left out
+    low, high = span[:, :1], span[:, 1:]
+    ends = torch.cat([low, low.lerp(high, cumulative)], dim=1)
+    below = (num_samples * ends + 0.5).floor().long()
+    return below.diff(dim=1), torch.stack([ends[:, :-1], ends[:, 1:]], dim=2)
 
 
 def score_strings(

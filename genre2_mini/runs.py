@@ -19,7 +19,13 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from genre2_mini.checkpoints import CheckpointError, load_checkpoint, save_checkpoint
+from genre2_mini.checkpoints import (
+    INVALID,
+    Checkpoint,
+    CheckpointError,
+    load_checkpoint,
+    save_checkpoint,
+)
 from genre2_mini.evaluation import evaluate
 from genre2_mini.objectives.objective import Objective, companions_of
 from genre2_mini.tasks import Task
@@ -117,7 +123,8 @@ class Run:
         metric = self.settings["metric"]
         if self.records and self.records[-1]["step"] == self.step:  # just resumed
             return self.records[-1][f"valid_{metric}"]
-        scores = evaluate(self.model, self.task.valid, self.settings["num_samples"])
+        samples = self.settings["num_samples"]
+        scores = evaluate(self.model, self.task.valid, samples, seed=None)
         if metric not in scores:
             raise ValueError(f"metric={metric!r} must be one of {sorted(scores)}")
         if np.isnan(scores[metric]):
@@ -184,16 +191,26 @@ class Run:
     def resume(self) -> None:
         """Go on from the checkpoint, if it is this very run's."""
         saved = load_checkpoint(self.checkpoint, self.device)
-        theirs = {"model": saved.model.config} | (saved.training or {}).get(
-            "settings", {}
-        )
-        ours = {"model": self.model.config} | self.settings
-        differing = [name for name in ours if theirs.get(name) != ours[name]]
+        try:
+            differing = self.restore(saved)
+        except INVALID as error:
+            raise CheckpointError(
+                f"{self.checkpoint}: incomplete state of a run ({error!r}); delete it "
+                "or name another file"
+            ) from error
         if differing:
             raise CheckpointError(
                 f"{self.checkpoint} belongs to a run that differs in "
                 f"{', '.join(differing)}; delete it or name another file"
             )
+
+    def restore(self, saved: Checkpoint) -> list[str]:
+        """Take over what :meth:`save` wrote, or return the settings that differ."""
+        state = saved.training or {}
+        theirs = {"model": saved.model.config} | state.get("settings", {})
+        ours = {"model": self.model.config} | self.settings
+        if differing := [name for name in ours if theirs.get(name) != ours[name]]:
+            return differing
         self.best_weights = saved.model.state_dict()
         weights, adamw = {}, self.optimizer.state_dict()
         for name, tensor in saved.tensors.items():
@@ -205,15 +222,26 @@ class Run:
                 adamw["state"].setdefault(int(i), {})[moment] = tensor
         self.trained.load_state_dict(weights)
         self.optimizer.load_state_dict(adamw)
-        for name in ("step", "seconds", "best_step", "records"):
-            setattr(self, name, saved.training[name])
+        self.step, self.best_step = int(state["step"]), int(state["best_step"])
+        self.seconds, self.records = float(state["seconds"]), list(state["records"])
+        return []
 
 
 def count_clipped(model: nn.Module, task: Task) -> int:
-    """Training targets outside the tokenizer's range; a warning if there are any."""
+    """Training targets outside the tokenizer's range; a warning if there are any.
+
+    With D targets a row each counts. Raises ValueError where the tokenizer writes
+    another number of targets.
+    """
     if not hasattr(model, "tokenizer"):
         return 0
-    clipped = int(model.tokenizer.out_of_range(task.train.z).sum())
+    z = task.train.z
+    if model.tokenizer.encode(z[:0]).ndim != 2:  # (0, K): one string a row
+        raise ValueError(
+            f"the tokenizer writes one target a row, task.train.z is {tuple(z.shape)}: "
+            f"use a ConcatenatedTokenizer of {z.shape[-1]} parts"
+        )
+    clipped = int(model.tokenizer.out_of_range(z).sum())
     if clipped:
         warnings.warn(
             f"{clipped} training targets lie outside the tokenizer's range: it clips "

@@ -49,7 +49,7 @@ def fit(
     validate_every : steps between validations.
     patience : stop after so many validations without a better score (None: never).
     metric : a key of :func:`evaluate`. Use one for all the methods you compare.
-    num_samples : strings drawn for each validation row.
+    num_samples : evenly spread strings that score each validation row.
     seed : fixes batches, dropout and rollouts.
     checkpoint : file to save to at each validation. Where it exists, training
         goes on from it; ``steps`` may be larger than before.
