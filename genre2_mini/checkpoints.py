@@ -14,7 +14,6 @@ import os
 import platform
 import time
 import uuid
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from glob import escape
@@ -27,36 +26,11 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 import genre2_mini
-from genre2_mini.encoders import RowEncoder
-from genre2_mini.heads import HistogramHead, PointwiseHead
-from genre2_mini.policy import DecodingPolicy
-from genre2_mini.tokenizers import tokenizer_from_config
+from genre2_mini.rebuilding import INVALID, CheckpointError, rebuild
 
 FORMAT = "genre2_mini checkpoint 1"
-SMALL = 1024  # a width or a count that needs no tensor to bear it out
 STALE = 3600  # seconds; no write takes so long
 HEADER = ("preprocessing", "training", "versions")  # beside the model's config
-ENCODERS = {"RowEncoder": RowEncoder}
-MODELS = {
-    "DecodingPolicy": DecodingPolicy,
-    "HistogramHead": HistogramHead,
-    "PointwiseHead": PointwiseHead,
-}
-
-
-# What values that are not this package's own can raise, wherever they are read.
-INVALID = (
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
-
-
-class CheckpointError(ValueError):
-    """The file is missing, truncated, changed, foreign or for another run."""
 
 
 @dataclass
@@ -75,50 +49,6 @@ class Checkpoint:
     training: dict | None = None
     tensors: dict[str, Tensor] = field(default_factory=dict)
     versions: dict = field(default_factory=dict)
-
-
-def build_model(config: dict) -> nn.Module:
-    """A fresh model from its ``config`` (classes of this package only).
-
-    Raises
-    ------
-    CheckpointError : an unknown type or arguments its class does not take.
-    """
-    try:
-        config = dict(config)
-        parts = {"encoder": dict(config.pop("encoder"))}
-        parts["encoder"] = ENCODERS[parts["encoder"].pop("type")](**parts["encoder"])
-        if "tokenizer" in config:
-            parts["tokenizer"] = tokenizer_from_config(config.pop("tokenizer"))
-        return MODELS[config.pop("type")](**parts, **config)
-    except INVALID as error:
-        raise CheckpointError(f"cannot rebuild the model: {error!r}") from error
-
-
-def check_counts(config: dict, tensors: dict[str, Tensor]) -> None:
-    """Refuse a ``config`` that asks for more than ``tensors`` can fill.
-
-    Its integers are widths, layers and digits. In a file of ``save_checkpoint`` none
-    exceeds both the largest dimension and the number of tensors; a few bytes of text
-    from elsewhere could ask for terabytes.
-
-    Raises
-    ------
-    CheckpointError : such an integer, or a negative one.
-    """
-    sizes = [size for tensor in tensors.values() for size in tensor.shape]
-    limit = max([SMALL, len(tensors), *sizes])
-    if not all(0 <= number <= limit for number in _integers(config)):
-        raise CheckpointError("cannot rebuild the model: a size beyond its weights")
-
-
-def _integers(value: object) -> Iterator[int]:
-    """Every integer in nested JSON."""
-    if isinstance(value, int):
-        yield value
-    elif isinstance(value, dict | list):
-        for part in value.values() if isinstance(value, dict) else value:
-            yield from _integers(part)
 
 
 def save_checkpoint(
@@ -190,7 +120,7 @@ def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> Che
         config, rest = header.pop("config"), {n: header.pop(n) for n in HEADER}
         if not all(isinstance(part, dict | None) for part in rest.values()):
             raise TypeError(f"{', '.join(HEADER)} must be objects or null")
-        model = _rebuild(config, _under("model.", stored))
+        model = rebuild(config, _under("model.", stored))
         finite = all(tensor.isfinite().all() for tensor in stored.values())
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
@@ -200,20 +130,6 @@ def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> Che
         raise CheckpointError(f"{path} holds NaN or infinite weights: train again")
     tensors = _under("training.", stored)
     return Checkpoint(model.to(device).eval(), tensors=tensors, **rest)
-
-
-def _rebuild(config: dict, weights: dict[str, Tensor]) -> nn.Module:
-    """The model with its weights; allocates nothing before it knows that they fit."""
-    check_counts(config, weights)
-    with torch.device("meta"):
-        expected = build_model(config).state_dict()
-    shapes = {name: tuple(tensor.shape) for name, tensor in expected.items()}
-    found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
-    if differing := sorted(dict(shapes.items() ^ found.items())):
-        raise CheckpointError(f"weights do not fit: {', '.join(differing[:3])}")
-    model = build_model(config)
-    model.load_state_dict(weights)
-    return model
 
 
 def _under(prefix: str, stored: dict[str, Tensor]) -> dict[str, Tensor]:

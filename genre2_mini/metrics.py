@@ -151,7 +151,8 @@ def expected_sample_scores(
     mse = (weights * error.square()).sum(-1).mean().item()
     mae = (weights * error.abs()).sum(-1).mean().item()
     variance = z.var(correction=0).item()
-    r2 = 1 - mse / variance if z.max() > z.min() else float("nan")
+    varied = z.max() > z.min() and variance > 0  # a tiny spread has the square 0
+    r2 = 1 - mse / variance if varied else float("nan")
     return {"r2": r2, "rmse": mse**0.5, "mae": mae}
 
 

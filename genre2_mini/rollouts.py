@@ -165,9 +165,9 @@ def tree_rollout(
     ----------
     x : (N, …), on the policy's device; so is ``generator``.
     greedy : also follow each input's greedy string, drawn or not.
-    systematic : nothing is drawn: the strings are those at S evenly spaced places of π's
-        cumulative distribution, in order (:func:`divide_evenly`). They are closer to π
-        than S drawn ones, and as S grows they become all strings.
+    systematic : nothing is drawn: the strings are those at S evenly spaced places of
+        π's cumulative distribution (:func:`divide_evenly`). They are closer to π than
+        S drawn ones, and as S grows they become all strings.
 
     Raises
     ------
@@ -230,7 +230,8 @@ def divide_evenly(
 
     All strings in order share [0, 1], each as much as it is likely; a prefix has the
     span (R, 2) of its strings. Of S = ``num_samples`` points in the middles of S equal
-    parts, a count says how many lie in a span: systematic sampling (Madow & Madow 1944).
+    parts, a count says how many lie in a span: systematic sampling (Madow and Madow
+    1944).
     """
     cumulative = probabilities.double().cumsum(-1)
     cumulative = cumulative / cumulative[:, -1:]  # ends at 1: no point is left out

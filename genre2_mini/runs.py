@@ -19,15 +19,10 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from genre2_mini.checkpoints import (
-    INVALID,
-    Checkpoint,
-    CheckpointError,
-    load_checkpoint,
-    save_checkpoint,
-)
+from genre2_mini.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from genre2_mini.evaluation import evaluate
 from genre2_mini.objectives.objective import Objective, companions_of
+from genre2_mini.rebuilding import INVALID, CheckpointError
 from genre2_mini.tasks import Task
 
 HIGHER_IS_BETTER = ("r2", "spearman")
@@ -205,7 +200,7 @@ class Run:
             )
 
     def restore(self, saved: Checkpoint) -> list[str]:
-        """Take over what :meth:`save` wrote, or return the settings that differ."""
+        """Take over what ``save`` wrote, or return the settings that differ."""
         state = saved.training or {}
         theirs = {"model": saved.model.config} | state.get("settings", {})
         ours = {"model": self.model.config} | self.settings

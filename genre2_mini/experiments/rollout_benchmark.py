@@ -24,6 +24,7 @@ from genre2_mini.experiments.rollout_measurements import (
 )
 from genre2_mini.experiments.samplers import REMAX
 from genre2_mini.experiments.timing import describe_machine, peak_flops, rounded
+from genre2_mini.methods import choose_device
 from genre2_mini.objectives import CrossEntropy
 from genre2_mini.policy import DecodingPolicy
 from genre2_mini.tasks import Task, load_task
@@ -85,15 +86,6 @@ def labelled(row: dict, label: dict) -> dict:
     """The row with its label after its first key, which says what was measured."""
     (first, *rest) = row.items()
     return dict([first, *label.items(), *rest])
-
-
-def choose_device(name: str) -> str:
-    """``auto``: the GPU if there is one. ValueError for a GPU that is not there."""
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ValueError("PyTorch finds no CUDA device here: use --device cpu")
-    return name
 
 
 def checkpoints(

@@ -13,7 +13,8 @@ def check_int(name: str, value: int, smallest: int) -> None:
 def check_size(base: int, digits: int, limit: int) -> None:
     """ValueError for a base below 2, or more than ``limit`` numbers."""
     check_int("base", base, 2)
-    if base**digits > limit:
+    # Long powers take long to compute, so a long exponent is refused before.
+    if digits > limit.bit_length() or base**digits > limit:
         raise ValueError(
             f"{digits} digits in base {base} are more than float64 can hold here "
             f"({limit:.0e} numbers): use fewer digits or a smaller base"

@@ -128,7 +128,8 @@ class IEEETokenizer(_FloatingPoint):
         check_int("base", self.base, 2)
         check_int("num_exponent_digits", self.num_exponent_digits, 1)
         check_int("num_mantissa_digits", self.num_mantissa_digits, 1)
-        largest = self.base**self.num_exponent_digits - 1
+        # A float64 has exponents of three decimals; ten digits of any base are more.
+        largest = self.base ** min(self.num_exponent_digits, 10) - 1
         digits, shift = self.num_mantissa_digits, self.num_mantissa_digits - 1
         if (largest + digits) * math.log10(self.base) > 307:
             raise ValueError(

@@ -1,0 +1,242 @@
+"""Every method by name: what it trains, on which objective, starting from where.
+
+The estimator, the command line and the studies read one table, so that a name means the
+same everywhere. All methods share the encoder, the training loop, the steps and the
+validation metric; those that fine-tune a policy start from the same cross-entropy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+import torch
+from filelock import FileLock, Timeout
+from torch import nn
+
+from genre2_mini.encoders import RowEncoder
+from genre2_mini.heads import HistogramHead, PointwiseHead
+from genre2_mini.objectives import (
+    DIST2,
+    GRPO,
+    NTLMSE,
+    NTLWAS,
+    PPO,
+    REINFORCE,
+    RLOO,
+    CrossEntropy,
+    ExactPolicyGradient,
+    ExpertSupervision,
+    GenRe2,
+    HistogramCrossEntropy,
+    Objective,
+    ReMax,
+    SquaredError,
+)
+from genre2_mini.policy import DecodingPolicy
+from genre2_mini.tasks import Task
+from genre2_mini.tokenizers import ConcatenatedTokenizer, NormalizedTokenizer, Tokenizer
+from genre2_mini.training import fit
+
+POLICY, POINT, HISTOGRAM = "policy", "pointwise", "histogram"
+
+
+@dataclass(frozen=True)
+class Method:
+    """One row of the table.
+
+    Attributes
+    ----------
+    label : its name in tables and figures, a key of the book's palette.
+    objective : makes the objective; takes the objective's own arguments.
+    model : ``"policy"``, ``"pointwise"`` or ``"histogram"``.
+    """
+
+    label: str
+    objective: Callable[..., Objective]
+    model: str = POLICY
+
+    @property
+    def fine_tunes(self) -> bool:
+        """Whether it starts from a cross-entropy policy."""
+        return self.model == POLICY and self.objective is not CrossEntropy
+
+
+METHODS: dict[str, Method] = {
+    "ce": Method("CE", CrossEntropy),
+    "ntl_mse": Method("NTL-MSE", NTLMSE),
+    "ntl_was": Method("NTL-WAS", NTLWAS),
+    "dist2": Method("DIST²", DIST2),
+    "reinforce": Method("REINFORCE", REINFORCE),
+    "rloo": Method("RLOO", RLOO),
+    "remax": Method("ReMax", ReMax),
+    "grpo": Method("GRPO", GRPO),
+    "dr_grpo": Method("Dr. GRPO", partial(GRPO, divide_by_std=False)),
+    "ppo": Method("PPO", PPO),
+    "exact": Method("Exact gradient", ExactPolicyGradient),
+    "expert": Method("Expert alone", ExpertSupervision),
+    "genre2": Method("GenRe²", GenRe2),
+    "pointwise": Method("Pointwise", SquaredError, POINT),
+    "histogram": Method("Histogram", HistogramCrossEntropy, HISTOGRAM),
+}
+
+
+def find_method(name: str) -> Method:
+    """The method of that name.
+
+    Raises
+    ------
+    ValueError : there is none; names the closest and all others.
+    """
+    if name not in METHODS:
+        close = get_close_matches(str(name), METHODS, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise ValueError(
+            f"unknown method {name!r}.{hint} Methods: {', '.join(METHODS)}"
+        )
+    return METHODS[name]
+
+
+def choose_device(name: str) -> str:
+    """``auto``: the GPU if there is one. ValueError for a device that is not there."""
+    if name not in ("auto", "cpu", "cuda"):
+        raise ValueError(f"device={name!r} must be 'auto', 'cpu' or 'cuda'")
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ValueError("PyTorch finds no CUDA device here: use device='cpu'")
+    return name
+
+
+def fit_tokenizer(tokenizer: Tokenizer | None, z: torch.Tensor) -> Tokenizer:
+    """The tokenizer for training targets z, (N,) or (N, D): one part for each target.
+
+    None is eight binary digits.
+    """
+    fresh = tokenizer or NormalizedTokenizer(base=2, num_digits=8)
+    if z.ndim == 1 or isinstance(fresh, ConcatenatedTokenizer):
+        return fresh.fit(z)
+    return ConcatenatedTokenizer([fresh] * z.shape[1]).fit(z)
+
+
+def build_model(
+    method: Method,
+    task: Task,
+    tokenizer: Tokenizer | None = None,
+    *,
+    d_model: int = 64,
+    hidden: int = 256,
+    num_heads: int = 4,
+    num_layers: int = 2,
+    dropout: float = 0.1,
+    seed: int = 0,
+) -> nn.Module:
+    """The method's network for a task, with the initial weights of ``seed``.
+
+    Parameters
+    ----------
+    tokenizer : fitted to the task's training targets here; None is 8 binary digits.
+    d_model, num_heads, num_layers, dropout : the transformer.
+    hidden : width of the encoder's two hidden layers.
+
+    Raises
+    ------
+    ValueError : a histogram for several targets, or sizes that do not fit together.
+    """
+    several = task.train.z.ndim == 2
+    if several and method.model == HISTOGRAM:
+        raise ValueError(
+            "method='histogram' predicts one target; train one model for each target, "
+            "or use a policy or 'pointwise'"
+        )
+    with torch.random.fork_rng(devices=[]):  # leaves the caller's generator alone
+        torch.manual_seed(seed)
+        encoder = RowEncoder(task.num_features, d_model, hidden, dropout=dropout)
+        if method.model == POINT:
+            targets = task.train.z.shape[1] if several else 1
+            return PointwiseHead(encoder, d_model, targets)
+        if method.model == HISTOGRAM:
+            return HistogramHead(encoder, d_model)
+        tokenizer = fit_tokenizer(tokenizer, task.train.z)
+        return DecodingPolicy(
+            encoder, tokenizer, d_model, num_heads, num_layers, dropout=dropout
+        )
+
+
+def train(
+    model: nn.Module,
+    task: Task,
+    method: Method,
+    *,
+    ce_steps: int = 1000,
+    rl_steps: int = 300,
+    objective_params: dict | None = None,
+    folder: Path | None = None,
+    **options,
+) -> pd.DataFrame:
+    """Train the method's network: cross-entropy first where it fine-tunes a policy.
+
+    A method of one stage gets ``ce_steps`` + ``rl_steps``, so that all get the same
+    number of batches. The second stage is validated more often: it changes faster.
+
+    Parameters
+    ----------
+    ce_steps : 0 fine-tunes the policy as it is.
+    objective_params : arguments of the method's objective.
+    folder : where each stage keeps its checkpoint, to go on from after an interruption.
+    options : passed to ``fit``.
+
+    Returns
+    -------
+    history : the stages' histories one after another, with a column ``stage``.
+
+    Raises
+    ------
+    ValueError : an argument the objective does not take, or that ``fit`` refuses.
+    """
+    try:
+        objective = method.objective(**(objective_params or {}))
+    except TypeError as error:
+        raise ValueError(f"objective_params={objective_params}: {error}") from error
+    stages = {method.label: (objective, ce_steps + rl_steps, 50)}
+    if method.fine_tunes:
+        ce = {METHODS["ce"].label: (CrossEntropy(), ce_steps, 50)} if ce_steps else {}
+        stages = ce | {method.label: (objective, rl_steps, 20)}
+    histories = []
+    with owned(folder):
+        for i, (label, (objective, steps, every)) in enumerate(stages.items(), 1):
+            checkpoint = folder / f"stage{i}.safetensors" if folder else None
+            stage = {"steps": steps, "validate_every": every, "checkpoint": checkpoint}
+            history = fit(model, task, objective, **stage, **options)
+            history.insert(0, "stage", label)
+            histories.append(history)
+    joined = pd.concat(histories, ignore_index=True)
+    joined.attrs = history.attrs
+    return joined
+
+
+@contextmanager
+def owned(folder: Path | None) -> Iterator[None]:
+    """Hold a folder for one process; the operating system frees it when that ends.
+
+    Raises
+    ------
+    BlockingIOError : another process trains there.
+    OSError : the folder cannot be made or written.
+    """
+    if folder is None:
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / ".lock", blocking=False):
+            yield
+    except Timeout:
+        raise BlockingIOError(
+            f"another process is training in {folder}: wait, or name another folder"
+        ) from None
