@@ -15,7 +15,9 @@ from genre2_mini.policy import DecodingPolicy, check_sampling
 from genre2_mini.rollouts import Rollout, tree_rollout
 from genre2_mini.tasks import Split
 
-STRINGS_AT_ONCE = 2**15  # bounds the memory of an evaluation, whatever its rows
+# They bound the memory of an evaluation, whatever its rows. Evenly spread strings share
+# fewer prefixes than drawn ones.
+STRINGS_AT_ONCE, SPREAD_AT_ONCE = 2**15, 2**13
 ENUMERABLE = 20_000  # strings; of more than that, a prediction looks at some
 EXACT, SPREAD = 2**20, 1024  # evenly spread samples: of all strings, of some
 
@@ -71,7 +73,8 @@ def rollouts(
         num_samples, seed = (EXACT if strings <= ENUMERABLE else SPREAD), None
     systematic = seed is None
     generator = None if systematic else torch.Generator(x.device).manual_seed(seed)
-    for chunk in x.split(max(1, STRINGS_AT_ONCE // min(num_samples, strings))):
+    at_once = SPREAD_AT_ONCE if systematic else STRINGS_AT_ONCE
+    for chunk in x.split(max(1, at_once // min(num_samples, strings))):
         yield (
             tree_rollout(
                 policy, chunk, num_samples, generator=generator, systematic=systematic

@@ -27,6 +27,7 @@ from genre2_mini.metrics import weighted_mean, weighted_median, weighted_quantil
 from genre2_mini.saved_regressors import load_regressor, save_regressor
 from genre2_mini.tokenizers import Tokenizer
 
+Statistic = Callable[[Tensor, Tensor], Tensor]  # of values (N, L), weights (N, L)
 # What predict reports, and the validation score of it that chooses the weights.
 AGGREGATIONS = {
     "mean": (weighted_mean, "rmse_mean"),
@@ -176,7 +177,8 @@ class DecodingRegressor(RegressorMixin, BaseEstimator):
 
     def predict(self, X) -> np.ndarray:
         """Mean or median of each row's distribution, in y's unit: (N,) or (N, D)."""
-        return self._report(X, AGGREGATIONS[self.aggregation][0])
+        [prediction] = self._report(X, AGGREGATIONS[self.aggregation][0])
+        return prediction
 
     def predict_distribution(self, X) -> tuple[np.ndarray, np.ndarray]:
         """Each row's predictive distribution as weighted values, in y's unit.
@@ -210,10 +212,18 @@ class DecodingRegressor(RegressorMixin, BaseEstimator):
         ------
         ValueError : a level outside [0, 1], or a method that predicts one number.
         """
-        self._check_has_distribution("predict_quantiles")
-        return self._report(
-            X, lambda values, weights: weighted_quantile(values, list(q), weights)
-        )
+        return self.predict_with_quantiles(X, q)[1]
+
+    def predict_with_quantiles(
+        self, X, q: Sequence[float] = (0.1, 0.5, 0.9)
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """What ``predict`` and ``predict_quantiles`` say, in one pass over X."""
+        self._check_has_distribution("quantiles")
+
+        def quantiles(values: Tensor, weights: Tensor) -> Tensor:
+            return weighted_quantile(values, list(q), weights)
+
+        return tuple(self._report(X, AGGREGATIONS[self.aggregation][0], quantiles))
 
     def predict_interval(self, X, coverage: float = 0.9) -> np.ndarray:
         """The central interval that should hold y with this probability: (N, 2).
@@ -225,7 +235,7 @@ class DecodingRegressor(RegressorMixin, BaseEstimator):
         ------
         ValueError : ``coverage`` outside (0, 1), or a method that predicts one number.
         """
-        self._check_has_distribution("predict_interval")
+        self._check_has_distribution("an interval")
         if not 0 < coverage < 1:
             raise ValueError(f"coverage={coverage} must lie between 0 and 1")
         return self.predict_quantiles(X, [(1 - coverage) / 2, (1 + coverage) / 2])
@@ -241,7 +251,7 @@ class DecodingRegressor(RegressorMixin, BaseEstimator):
         ------
         ValueError : ``num_samples`` < 1, or a method that predicts one number.
         """
-        self._check_has_distribution("sample")
+        self._check_has_distribution("a sample")
         seed = int(check_random_state(random_state).randint(2**31 - 1))
         x = self.schema_.transform(feature_table(self, X, reset=False))
         values = draw_samples(self.model_, x, num_samples, seed)
@@ -287,23 +297,22 @@ class DecodingRegressor(RegressorMixin, BaseEstimator):
                 raise ValueError("X is so far from the training rows that y overflows")
             yield y.numpy(), weights.numpy()
 
-    def _report(self, X, statistic: Callable[[Tensor, Tensor], Tensor]) -> np.ndarray:
-        """A statistic of each row's distribution, one target at a time."""
+    def _report(self, X, *statistics: Statistic) -> list[np.ndarray]:
+        """Statistics of each row's distribution, one target at a time."""
         blocks = []
         for values, weights in self._distributions(X):
             values, weights = torch.from_numpy(values), torch.from_numpy(weights)
-            if values.ndim == 2:
-                blocks.append(statistic(values, weights))
-            else:
-                targets = [statistic(v, weights) for v in values.unbind(-1)]
-                blocks.append(torch.stack(targets, dim=-1))
-        report = torch.cat(blocks).numpy()
-        return report[..., None] if self._column_target else report
+            several = values.ndim == 3
+            targets = values.unbind(-1) if several else [values]
+            found = [[f(v, weights) for v in targets] for f in statistics]
+            blocks.append([torch.stack(f, -1) if several else f[0] for f in found])
+        reports = [torch.cat(part).numpy() for part in zip(*blocks, strict=True)]
+        return [r[..., None] for r in reports] if self._column_target else reports
 
     def _check_has_distribution(self, what: str) -> None:
         check_is_fitted(self)
         if find_method(self.method).model == POINT:
             raise ValueError(
-                f"method={self.method!r} predicts one number, no distribution: "
-                f"{what} needs another method"
+                f"method={self.method!r} predicts one number, no distribution: for "
+                f"{what} choose another method"
             )

@@ -3,14 +3,17 @@
 import json
 import subprocess
 import sys
+import warnings
 
 import pytest
 from typer.testing import CliRunner
 
 from genre2_mini import __version__
 from genre2_mini.cli import app, main
+from genre2_mini.cli.model import FIT_EXAMPLE, PREDICT_EXAMPLE
 from genre2_mini.experiments import rollout_benchmark
 from genre2_mini.experiments.rollout_measurements import QUICK, Settings
+from genre2_mini.methods import METHODS
 
 BENCH = ["bench", "rollouts"]
 
@@ -42,7 +45,19 @@ def fail_with(monkeypatch, error):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], ["bench", "--version", "--debug"]),
+        ([], ["tasks", "fit", "predict", "bench", "reproduce"]),
+        ([], ["--version", "--debug"]),
+        (["tasks"], ["list", "describe", "rebuild"]),
+        (["tasks", "list"], ["--json", "Example: genre2-mini tasks list"]),
+        (["tasks", "describe"], ["name", "--json", "Example: genre2-mini tasks"]),
+        (["tasks", "rebuild"], ["names", "--check", "Example: genre2-mini tasks"]),
+        (["fit"], ["table", "--target", "--out", "--method", "--seed", "--ce-steps"]),
+        (["fit"], ["--rl-steps", "--learning-rate", "--max-rows", "--test-fraction"]),
+        (["fit"], ["--device", "--threads", "--overwrite", "--json", FIT_EXAMPLE]),
+        (["fit"], list(METHODS)),
+        (["predict"], ["model", "table", "--out", "--quantiles", "--interval"]),
+        (["predict"], ["--threads", "--json", PREDICT_EXAMPLE]),
+        (["reproduce"], ["Run a study and print its table."]),
         (["bench"], ["rollouts"]),
         (
             BENCH,
@@ -65,19 +80,22 @@ def test_the_version_is_the_packages():
     assert shown.stdout == f"genre2-mini {__version__}\n"
 
 
-def test_the_module_is_the_command_and_its_help_does_not_wait_for_torch():
+@pytest.mark.parametrize(
+    "arguments", [BENCH, ["fit"], ["predict"], ["tasks", "list"], ["reproduce"]]
+)
+def test_the_module_is_the_command_and_its_help_does_not_wait_for_torch(arguments):
     script = (
         "import runpy, sys\n"
-        "sys.argv = ['genre2-mini', 'bench', 'rollouts', '--help']\n"
+        f"sys.argv = ['genre2-mini', *{arguments}, '--help']\n"
         "try:\n"
         "    runpy.run_module('genre2_mini.cli', run_name='__main__')\n"
         "except SystemExit as end:\n"
         "    assert end.code == 0\n"
-        "assert 'torch' not in sys.modules\n"
+        "assert not {'torch', 'pandas', 'pyarrow'} & set(sys.modules)\n"
     )
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
-    assert "rollouts" in ran.stdout
+    assert " ".join(arguments) in ran.stdout
 
 
 # What reaches the benchmark
@@ -134,6 +152,20 @@ def test_debug_shows_where_an_error_came_from(monkeypatch):
     fail_with(monkeypatch, ValueError("deep inside"))
     with pytest.raises(ValueError, match="deep inside"):
         main(["--debug", *BENCH])
+
+
+def test_a_warning_is_one_line(monkeypatch, capsys):
+    def run(settings):
+        warnings.simplefilter("always")
+        warnings.warn("3 targets\nare clipped", stacklevel=1)
+        return {}
+
+    monkeypatch.setattr(rollout_benchmark, "run", run)
+    monkeypatch.setattr(rollout_benchmark, "tables", lambda results: "tables")
+    with pytest.raises(SystemExit) as end:
+        main(BENCH)
+    assert end.value.code == 0
+    assert capsys.readouterr() == ("tables\n", "warning: 3 targets are clipped\n")
 
 
 def test_ctrl_c_is_one_line_exit_code_130_and_no_file(monkeypatch, capsys, tmp_path):

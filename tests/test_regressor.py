@@ -138,10 +138,17 @@ def test_rows_are_predicted_some_at_a_time(fitted, table, monkeypatch):
     np.testing.assert_array_equal(by_parts[0][shown], values[shown])
 
 
-@pytest.mark.parametrize("ask", ["predict_quantiles", "predict_interval", "sample"])
-def test_a_pointwise_head_has_no_distribution_to_ask_for(table, ask):
+@pytest.mark.parametrize(
+    ("ask", "what"),
+    [
+        ("predict_quantiles", "quantiles"),
+        ("predict_interval", "an interval"),
+        ("sample", "a sample"),
+    ],
+)
+def test_a_pointwise_head_has_no_distribution_to_ask_for(table, ask, what):
     head = small("pointwise").fit(*table)
-    with pytest.raises(ValueError, match=f"predicts one number.*{ask}"):
+    with pytest.raises(ValueError, match=f"predicts one number.*for {what} choose"):
         getattr(head, ask)(table[0])
     values, weights = head.predict_distribution(table[0])
     np.testing.assert_array_equal(values[:, 0], head.predict(table[0]))

@@ -1,0 +1,60 @@
+"""``genre2-mini reproduce``: one command a study."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from genre2_mini.cli.options import AsJson, as_json, check_folder
+
+reproduce = typer.Typer(no_args_is_help=True, help="Run a study and print its table.")
+
+Tasks = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--task", help="Repeatable (default: concrete, abalone, house_sales)."
+    ),
+]
+Seeds = Annotated[int, typer.Option(min=1, help="Runs of each task.")]
+MaxRows = Annotated[int, typer.Option(min=50, help="Rows of a task, at most.")]
+CeSteps = Annotated[int, typer.Option(min=1, help="Batches of cross-entropy.")]
+RlSteps = Annotated[int, typer.Option(min=1, help="Batches of each method after it.")]
+Jobs = Annotated[int, typer.Option(min=1, help="Processes of one thread each.")]
+Out = Annotated[Path | None, typer.Option(help="CSV to write every run to.")]
+
+
+@reproduce.callback()
+def studies() -> None:
+    """Run a study and print its table."""
+
+
+@reproduce.command(
+    epilog="Example: genre2-mini reproduce comparison --task concrete --seeds 1"
+)
+def comparison(
+    task: Tasks = None,
+    seeds: Seeds = 3,
+    max_rows: MaxRows = 4000,
+    ce_steps: CeSteps = 500,
+    rl_steps: RlSteps = 200,
+    jobs: Jobs = 2,
+    out: Out = None,
+    json: AsJson = False,
+) -> None:
+    """Compare the methods, tuned boosting and a tuned forest on test rows."""
+    if out:
+        check_folder(out)
+    from genre2_mini.experiments import save_results
+    from genre2_mini.experiments.comparison import TASKS, compare, differences, report
+
+    steps = {"ce_steps": ce_steps, "rl_steps": rl_steps}
+    rows = compare(task or TASKS, seeds, jobs, max_rows=max_rows, **steps)
+    if out:
+        save_results(rows, out)
+    if json:
+        tables = {"runs": rows, "differences": differences(rows)}
+        typer.echo(as_json({k: v.to_dict("records") for k, v in tables.items()}))
+    else:
+        typer.echo(report(rows))
