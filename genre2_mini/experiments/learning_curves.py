@@ -22,18 +22,8 @@ from tqdm import tqdm
 from genre2_mini.encoders import RowEncoder
 from genre2_mini.evaluation import evaluate
 from genre2_mini.experiments.results import save_results
-from genre2_mini.objectives import (
-    GRPO,
-    PPO,
-    REINFORCE,
-    RLOO,
-    CrossEntropy,
-    ExactPolicyGradient,
-    ExpertSupervision,
-    GenRe2,
-    Objective,
-    ReMax,
-)
+from genre2_mini.methods import METHODS
+from genre2_mini.objectives import CrossEntropy, Objective
 from genre2_mini.policy import DecodingPolicy
 from genre2_mini.runs import Run, average
 from genre2_mini.tasks import Task, load_task
@@ -41,19 +31,11 @@ from genre2_mini.tasks.cards import data_folder
 from genre2_mini.tokenizers import NormalizedTokenizer
 from genre2_mini.training import fit
 
-SAMPLED: dict[str, Objective] = {
-    "REINFORCE": REINFORCE(),
-    "RLOO": RLOO(),
-    "ReMax": ReMax(),
-    "GRPO": GRPO(),
-    "Dr. GRPO": GRPO(divide_by_std=False),
-    "PPO": PPO(),
-    "Expert alone": ExpertSupervision(),
-    "GenRe²": GenRe2(),
-}
+NAMES = ("reinforce", "rloo", "remax", "grpo", "dr_grpo", "ppo", "expert", "genre2")
+SAMPLED = {METHODS[name].label: METHODS[name].objective() for name in NAMES}
 # Draws nothing, so it has no budget to compare, and takes about ten times as long: it
 # runs only where it is named.
-METHODS = SAMPLED | {"Exact gradient": ExactPolicyGradient()}
+OBJECTIVES = SAMPLED | {METHODS["exact"].label: METHODS["exact"].objective()}
 OPTIMISER = {  # the defaults of fit
     "batch_size": 128,
     "learning_rate": 3e-4,
@@ -109,7 +91,7 @@ def run_seed(
     rows = [
         {"task": name, "seed": seed, "method": method} | row
         for method in methods
-        for row in curve(policy, task, METHODS[method], steps, every, seed)
+        for row in curve(policy, task, OBJECTIVES[method], steps, every, seed)
     ]
     keep = ["task", "seed", "method", "step", "reward", "entropy", "distinct_leaves"]
     return pd.DataFrame(rows).reindex(columns=[*keep, *SCORES])
@@ -131,8 +113,8 @@ def main(
 ) -> None:
     """Record the learning curves of all objectives."""
     methods = methods or list(SAMPLED)
-    if unknown := set(methods) - set(METHODS):
-        raise typer.BadParameter(f"{sorted(unknown)}; known: {list(METHODS)}")
+    if unknown := set(methods) - set(OBJECTIVES):
+        raise typer.BadParameter(f"{sorted(unknown)}; known: {list(OBJECTIVES)}")
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
         runs = [
             pool.submit(run_seed, task, seed, methods, ce_steps, steps, every)
