@@ -127,7 +127,9 @@ PRINTED = [r"R² 0\.\d\d \[\[", r"R².*: -?\d.*\n.*row: \d+\.\d MPa"]
 
 
 @pytest.mark.parametrize(
-    ("example", "printed"), list(zip(EXAMPLES, PRINTED, strict=True))
+    ("example", "printed"),
+    list(zip(EXAMPLES, PRINTED, strict=True)),
+    ids=["estimator", "parts"],
 )
 def test_an_example_of_the_readme_runs(tmp_path, example, printed):
     ran = subprocess.run(
