@@ -68,11 +68,12 @@ class DecodingRegressor(RegressorMixin, BaseEstimator):
 
     Attributes
     ----------
-    model_ : the trained network. schema_ : the table's columns and standardisation.
-    history_ : DataFrame, one row a validation. n_features_in_, feature_names_in_ : as
-        everywhere in scikit-learn. target_names_ : the targets' names as text, as in y;
-        ``["y"]`` for one without a name. clipped_targets_ : training targets the
-        tokenizer cannot write.
+    model_ : the trained network.
+    schema_ : the table's columns and standardisation.
+    history_ : DataFrame, one row a validation.
+    clipped_targets_ : training targets the tokenizer cannot write.
+    target_names_ : the targets' names as text.
+    n_features_in_, feature_names_in_ : as everywhere in scikit-learn.
     """
 
     def __init__(
