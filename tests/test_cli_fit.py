@@ -187,7 +187,7 @@ def test_misuse_of_fit_is_exit_code_2(arguments):
 
 # Interruptions
 
-SLOW = ["fit", CONCRETE, "--target", "compressive_strength", "--max-rows", "300"]
+SLOW = ["fit", CONCRETE, "--target", "compressive_strength", "--max-rows", "120"]
 SLOW += ["--ce-steps", "250", "--rl-steps", "20", "--device", "cpu", "--threads", "1"]
 
 

@@ -37,11 +37,16 @@ def file(request, tmp_path):
     return path
 
 
+def known(frame):
+    """The same with one kind of gap: files and versions of pandas differ in theirs."""
+    return frame.astype(object).where(frame.notna(), None)
+
+
 # Reading
 
 
 def test_a_table_is_read_whole(file):
-    assert_frame_equal(read_table(file), TABLE, check_dtype=False)
+    assert_frame_equal(known(read_table(file)), known(TABLE))
     assert column_names(file) == ["größe.m", "code"]
 
 
@@ -55,7 +60,7 @@ def test_parts_have_at_most_so_many_rows_in_the_files_order(file, rows):
     parts = list(read_parts(file, columns, ["code"], rows))
     assert max(map(len, parts)) == min(rows, 3)
     whole = pd.concat(parts, ignore_index=True)
-    assert_frame_equal(whole, TABLE[columns], check_dtype=False)
+    assert_frame_equal(known(whole), known(TABLE[columns]))
 
 
 def test_a_category_is_the_same_text_in_the_whole_table_and_in_its_parts(tmp_path):

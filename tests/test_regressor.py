@@ -14,9 +14,10 @@ from sklearn.preprocessing import StandardScaler
 from genre2_mini.methods import METHODS
 from genre2_mini.regressor import DecodingRegressor
 from genre2_mini.rewards import ClippedReward, absolute_error_reward
-from genre2_mini.tokenizers import ScientificTokenizer
+from genre2_mini.tokenizers import NormalizedTokenizer, ScientificTokenizer
 
 SMALL = {
+    "tokenizer": NormalizedTokenizer(base=2, num_digits=5),
     "d_model": 16,
     "hidden": 32,
     "num_heads": 2,
@@ -215,6 +216,13 @@ def test_a_seed_fixes_the_model(table):
     )
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)
+
+
+def test_without_a_tokenizer_eight_binary_digits_are_written(table):
+    regressor = small("ce", tokenizer=None, ce_steps=2).fit(*table)
+    tokenizer = regressor.model_.tokenizer
+    assert (tokenizer.base, tokenizer.num_digits) == (2, 8)
+    assert regressor.tokenizer is None
 
 
 def test_fitting_changes_no_parameter(table):
