@@ -40,8 +40,9 @@ serve: $(READY)  ## show the built book at http://127.0.0.1:8000
 check-site: $(READY)  ## look at the built book in a browser (needs Chromium)
 	$(BIN)/python -m pytest -m site
 
-test: $(READY)  ## run the tests
-	$(BIN)/python -m pytest
+# One thread a process: small tensors gain little from a second one.
+test: $(READY)  ## run the tests, a file a process
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 lint: $(READY)  ## check style, import floors and the repository's address
 	$(BIN)/ruff check .
