@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from genre2_mini.cli import app
 from genre2_mini.evaluation import evaluate
-from genre2_mini.experiments import comparison, load_results
+from genre2_mini.experiments import comparison, load_results, processes
 from genre2_mini.experiments.comparison import (
     LABELS,
     SCORES,
@@ -194,7 +194,7 @@ def test_a_process_gives_what_this_one_gives(rows):
 
 
 def test_an_unknown_task_is_refused_before_anything_is_trained(monkeypatch):
-    monkeypatch.setattr(comparison, "ProcessPoolExecutor", None)
+    monkeypatch.setattr(comparison, "in_processes", None)
     with pytest.raises(ValueError, match=r"unknown task 'concret'\. Did you mean"):
         compare(["abalone", "concret"])
 
@@ -217,7 +217,7 @@ def test_ctrl_c_ends_every_process(monkeypatch, others):
         raise KeyboardInterrupt
         yield
 
-    monkeypatch.setattr(comparison, "tqdm", interrupted)
+    monkeypatch.setattr(processes, "tqdm", interrupted)
     with pytest.raises(KeyboardInterrupt):
         compare(["concrete"], seeds=2, ce_steps=10**6)
     assert set(active_children()) <= others

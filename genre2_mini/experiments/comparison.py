@@ -11,19 +11,14 @@ from __future__ import annotations
 
 import copy
 import itertools
-import signal
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import active_children, get_context
-from threading import RLock
 
 import numpy as np
 import pandas as pd
-import torch
-from tqdm import tqdm
 
 from genre2_mini.evaluation import evaluate
+from genre2_mini.experiments.processes import in_processes
 from genre2_mini.experiments.rivals import RIVALS, rival_scores, tuned_rival
 from genre2_mini.methods import METHODS, build_model, find_method, train
 from genre2_mini.tasks import Task, describe_task, load_task
@@ -117,29 +112,8 @@ def compare(
     """
     for name in tasks:
         describe_task(name)
-    others = set(active_children())
-    with ProcessPoolExecutor(jobs, get_context("spawn"), _start) as pool:
-        runs = {
-            pool.submit(run, *which, **settings): which
-            for which in itertools.product(tasks, range(seeds))
-        }
-        bar = tqdm(as_completed(runs), total=len(runs), unit="run", disable=None)
-        try:
-            for done in bar:
-                if error := done.exception():
-                    name, seed = runs[done]
-                    raise RuntimeError(f"{name}, seed {seed}: {error}") from error
-        except BaseException:  # Ctrl-C as well: a run would go on for minutes
-            for worker in set(active_children()) - others:
-                worker.terminate()
-            raise
-    return pd.concat([done.result() for done in runs], ignore_index=True)
-
-
-def _start() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
-    torch.set_num_threads(1)  # one process a run uses the cores better
-    tqdm.set_lock(RLock())  # its own would outlive a process that is terminated
+    grid = list(itertools.product(tasks, range(seeds)))
+    return in_processes(run, grid, jobs, **settings)
 
 
 def differences(

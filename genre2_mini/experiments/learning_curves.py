@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Annotated
 
 import pandas as pd
 import torch
 import typer
-from tqdm import tqdm
 
 from genre2_mini.encoders import RowEncoder
 from genre2_mini.evaluation import evaluate
+from genre2_mini.experiments.processes import in_processes
 from genre2_mini.experiments.results import save_results
 from genre2_mini.methods import METHODS
 from genre2_mini.objectives import CrossEntropy, Objective
@@ -85,7 +83,6 @@ def run_seed(
     name: str, seed: int, methods: list[str], ce_steps: int, steps: int, every: int
 ) -> pd.DataFrame:
     """Every method's curve for one seed: split, initial weights and batches vary."""
-    torch.set_num_threads(1)  # one process a seed uses the cores better
     task = load_task(name, max_rows=4000, seed=seed)
     policy = checkpoint(task, seed, ce_steps)
     rows = [
@@ -115,14 +112,9 @@ def main(
     methods = methods or list(SAMPLED)
     if unknown := set(methods) - set(OBJECTIVES):
         raise typer.BadParameter(f"{sorted(unknown)}; known: {list(OBJECTIVES)}")
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        runs = [
-            pool.submit(run_seed, task, seed, methods, ce_steps, steps, every)
-            for seed in range(seeds)
-        ]
-        for _ in tqdm(as_completed(runs), total=seeds, unit="seed"):
-            pass
-    rows = pd.concat([run.result() for run in runs], ignore_index=True)
+    settings = {"methods": methods, "ce_steps": ce_steps, "steps": steps}
+    grid = [(task, seed) for seed in range(seeds)]
+    rows = in_processes(run_seed, grid, jobs, every=every, **settings)
     path = out or data_folder() / "results" / "learning_curves.csv"
     save_results(rows, path)
     typer.echo(f"{len(rows)} rows written to {path}")
