@@ -44,9 +44,10 @@ check-site: $(READY)  ## look at the built book in a browser (needs Chromium)
 test: $(READY)  ## run the tests, a file a process
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
-lint: $(READY)  ## check style, import floors and the repository's address
+lint: $(READY)  ## check style, spelling, import floors and the repository's address
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
 	$(BIN)/lint-imports
 	$(BIN)/python book/tools/set_address.py --check
 

@@ -61,7 +61,9 @@ def test_every_requirement_is_pinned_within_its_bounds():
         for r in map(Requirement, constraints())
     }
     extras = PROJECT["optional-dependencies"]
-    for line in PROJECT["dependencies"] + extras["book"] + extras["test"]:
+    itself, *tools = extras["dev"]
+    assert itself == "genre2-mini[book,test]"
+    for line in PROJECT["dependencies"] + extras["book"] + extras["test"] + tools:
         requirement = Requirement(line)
         assert requirement.specifier.contains(pins[canonicalize_name(requirement.name)])
 
@@ -72,6 +74,10 @@ def test_a_constraint_is_one_exact_version(line):
 
 
 # Commands
+
+
+def makefile():
+    return (ROOT / "Makefile").read_text("utf-8")
 
 
 def make(*arguments):
@@ -101,6 +107,15 @@ def test_an_old_python_is_refused_with_a_clear_message(tmp_path):
     assert refused.returncode != 0
     assert "Python 3.11 or newer is needed" in refused.stderr
     assert not (tmp_path / "venv").exists()
+
+
+def test_lint_reads_the_spelling_of_everything(tmp_path):
+    assert re.search(r"^\t\$\(BIN\)/codespell$", makefile(), re.M)
+    chapter = tmp_path / "chapter.ipynb"
+    chapter.write_text('{"source": ["Recieve teh reward"]}')  # codespell:ignore
+    command = [sys.executable, "-m", "codespell_lib", "--toml", ROOT / "pyproject.toml"]
+    found = subprocess.run([*command, chapter], capture_output=True, text=True)
+    assert found.stdout.count("==>") == 2
 
 
 def test_ci_runs_lint_book_and_tests():
