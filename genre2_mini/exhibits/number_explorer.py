@@ -12,5 +12,9 @@ def number_explorer() -> HTML:
     element's ``data-tokens``, ``data-value`` and ``data-error`` hold what is shown.
     """
     return fragment(
-        "number_explorer", "tokenizers.js", "distance_plot.js", "number_explorer.js"
+        "number_explorer",
+        "tokenizers.js",
+        "drawing.js",
+        "distance_plot.js",
+        "number_explorer.js",
     )
