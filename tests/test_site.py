@@ -81,7 +81,7 @@ def visit(browser):
         page.on("requestfailed", lambda r: page.problems.append(f"failed: {r.url}"))
         page.goto(address, wait_until="load")
         page.wait_for_function("!window.MathJax || !!MathJax.startup")
-        page.evaluate("window.MathJax && MathJax.startup.promise")
+        page.evaluate("window.MathJax?.startup?.promise")
         return page
 
     yield visit
@@ -130,6 +130,11 @@ def test_a_page_opened_from_disk_is_complete_and_asks_for_nothing(visit, page):
     )
     assert not broken
     assert not shown.problems
+
+
+def test_no_page_names_a_folder_of_the_machine_that_built_it():
+    for page in HTML.rglob("*.html"):
+        assert str(ROOT) not in page.read_text("utf-8"), page
 
 
 @pytest.mark.parametrize("page", WITH_MATHS)

@@ -34,13 +34,13 @@ def digit_tree_explorer() -> HTML:
     )
 
 
-def digit_tree_stages(path: Path = POLICIES) -> list[str]:
+def digit_tree_stages(path: Path | None = None) -> list[str]:
     """Names of the explorer's training stages, in their order."""
-    with safe_open(path, "pt") as file:
+    with safe_open(path or POLICIES, "pt") as file:
         return json.loads(file.metadata()["header"])["stages"]
 
 
-def digit_tree_policy(stage: int, path: Path = POLICIES) -> DecodingPolicy:
+def digit_tree_policy(stage: int, path: Path | None = None) -> DecodingPolicy:
     """The explorer's policy of a stage, as the package has it.
 
     It reads x standardised, as ``fork_task().schema`` of
@@ -53,7 +53,7 @@ def digit_tree_policy(stage: int, path: Path = POLICIES) -> DecodingPolicy:
     last = len(digit_tree_stages(path)) - 1
     if not 0 <= stage <= last:
         raise IndexError(f"stage={stage} is not one of 0 … {last}")
-    with safe_open(path, "pt") as file:
+    with safe_open(path or POLICIES, "pt") as file:
         config = json.loads(file.metadata()["header"])["config"]
         names = set(file.keys()) - {"dots"}
         weights = {name: file.get_tensor(name)[stage] for name in names}

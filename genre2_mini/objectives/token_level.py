@@ -33,12 +33,12 @@ def token_roles(tokenizer: Tokenizer) -> str:
 
 @dataclass(frozen=True)
 class NTLMSE:
-    """Cross-entropy + weight · mean (Σ_j p_j j − y)² (NTL-MSE, arXiv 2411.02083).
+    """Cross-entropy + weight · mean (Σ_j p_j j − g)² (NTL-MSE, arXiv 2411.02083).
 
     p is the policy's distribution over the legal tokens j of a position, given the true
-    tokens before it, and y the true token; a token's number is its id. The mean is over
-    rows and number positions: digits and exponents, but not signs. A p whose mean is y
-    costs nothing, even if y itself has no probability.
+    tokens before it, and g the true token; a token's number is its id. The mean is over
+    rows and number positions: digits and exponents, but not signs. A p whose mean is g
+    costs nothing, even if g itself has no probability.
 
     Cross-entropy is the mean over tokens (nats a token) here, as in the paper that
     the weight comes from; reported is the sum (nats a string).
@@ -78,13 +78,13 @@ class NTLMSE:
         )
 
     def term(self, log_p: Tensor, gap: Tensor) -> Tensor:
-        """(N, P) from log p (N, P, V), −∞ where illegal, and the gap j − y."""
+        """(N, P) from log p (N, P, V), −∞ where illegal, and the gap j − g."""
         return (log_p.exp() * gap).sum(dim=-1).square()
 
 
 @dataclass(frozen=True)
 class NTLWAS(NTLMSE):
-    """Cross-entropy + weight · mean Σ_j p_j |j − y| (NTL-WAS, arXiv 2411.02083).
+    """Cross-entropy + weight · mean Σ_j p_j |j − g| (NTL-WAS, arXiv 2411.02083).
 
     The Wasserstein-1 distance from p to the true token: zero there and nowhere else.
     """
@@ -92,18 +92,18 @@ class NTLWAS(NTLMSE):
     name: ClassVar[str] = "ntl_was"
 
     def term(self, log_p: Tensor, gap: Tensor) -> Tensor:
-        """(N, P) from log p (N, P, V), −∞ where illegal, and the gap j − y."""
+        """(N, P) from log p (N, P, V), −∞ where illegal, and the gap j − g."""
         return (log_p.exp() * gap.abs()).sum(dim=-1)
 
 
 @dataclass(frozen=True)
 class DIST2(NTLMSE):
-    """Cross-entropy + weight · mean KL(q ‖ p), q_j ∝ exp(−(j − y)²/temperature).
+    """Cross-entropy + weight · mean KL(q ‖ p), q_j ∝ exp(−(j − g)²/temperature).
 
     DIST² (arXiv 2503.02379): q shares the legal tokens out by their distance from the
     truth. Digits only: exponents are skipped as well as signs. Cross-entropy is that of
     :class:`NTLMSE`. Where all tokens are digits their sum is least not at the truth but
-    at (1[j = y] + weight · q_j)/(1 + weight).
+    at (1[j = g] + weight · q_j)/(1 + weight).
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ class DIST2(NTLMSE):
             raise ValueError(f"temperature={self.temperature} must be above 0")
 
     def term(self, log_p: Tensor, gap: Tensor) -> Tensor:
-        """(N, P) from log p (N, P, V), −∞ where illegal, and the gap j − y."""
+        """(N, P) from log p (N, P, V), −∞ where illegal, and the gap j − g."""
         illegal = log_p.isneginf()
         q = (-gap.square() / self.temperature).masked_fill(illegal, -torch.inf)
         finite = log_p.masked_fill(illegal, 0)  # where q = 0: 0 · ∞ would be NaN
