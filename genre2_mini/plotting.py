@@ -72,6 +72,8 @@ def glue(name: str, value: object) -> None:
         from myst_nb import glue as keep
     except ImportError:  # Colab or a plain Jupyter
         return
+    if hasattr(value, "item"):  # the prose formats plain numbers only
+        value = value.item()
     keep(name, value, display=False)
 
 

@@ -3,11 +3,12 @@
 import matplotlib
 import numpy as np
 import pytest
+import torch
 
 matplotlib.use("agg")
 import matplotlib.pyplot as plt
 
-from genre2_mini.plotting import PALETTE, STAGES, book_style, digit_tree, roadmap
+from genre2_mini.plotting import PALETTE, STAGES, book_style, digit_tree, glue, roadmap
 
 
 @pytest.fixture(autouse=True)
@@ -49,3 +50,13 @@ def test_a_digit_tree_has_every_branch_as_wide_as_it_is_likely(base, num_digits)
 
 def test_a_palette_gives_each_method_a_colour_of_its_own():
     assert len(set(PALETTE.values())) == len(PALETTE)
+
+
+@pytest.mark.parametrize("value", [2.5, np.float64(2.5), torch.tensor(2.5)])
+def test_glue_hands_over_plain_numbers(monkeypatch, value):
+    """The page formats a number by its repr, and ``np.float64(2.5)`` is none."""
+    kept = {}
+    monkeypatch.setattr("myst_nb.glue", lambda name, v, display: kept.update({name: v}))
+    glue("half", value)
+    assert kept == {"half": 2.5}
+    assert type(kept["half"]) is float

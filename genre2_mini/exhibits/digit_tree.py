@@ -44,7 +44,7 @@ def digit_tree_policy(stage: int, path: Path | None = None) -> DecodingPolicy:
     """The explorer's policy of a stage, as the package has it.
 
     It reads x standardised, as ``fork_task().schema`` of
-    :mod:`genre2_mini.experiments.digit_tree_policies` transforms it.
+    ``genre2_mini.experiments.digit_tree_policies`` transforms it.
 
     Raises
     ------
