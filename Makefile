@@ -11,7 +11,7 @@ export GOMP_SPINCOUNT := 1000
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help book serve check-site test lint format clean clean-all
+.PHONY: help book serve check-site check-colab test lint format clean clean-all
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -39,6 +39,9 @@ serve: $(READY)  ## show the built book at http://127.0.0.1:8000
 
 check-site: $(READY)  ## look at the built book in a browser (needs Chromium)
 	$(BIN)/python -m pytest -m site
+
+check-colab: $(READY)  ## run every notebook as Colab does (minutes)
+	$(BIN)/python -m pytest -m every
 
 # One thread a process: small tensors gain little from a second one.
 test: $(READY)  ## run the tests, a file a process

@@ -14,11 +14,19 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from set_address import read_address
+from set_address import notebooks, read_address
 
 ROOT = Path(__file__).parents[1]
-NOTEBOOK = ROOT / "book" / "01-numbers-as-tokens.ipynb"
 ADDRESS = read_address(ROOT)
+QUICK = (
+    "01-numbers-as-tokens"  # `make test` runs this one, `make check-colab` the others
+)
+EACH = [
+    pytest.param(
+        path, id=path.stem, marks=[] if path.stem == QUICK else pytest.mark.every
+    )
+    for path in notebooks(ROOT)
+]
 
 # What a reader does next: import the package and load one of its tables.
 PROBE = """\
@@ -38,7 +46,7 @@ from nbclient import NotebookClient
 own = KernelSpecManager(kernel_dirs=[])
 kernel = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=own)
 notebook = nbformat.read("chapter.ipynb", as_version=4)
-NotebookClient(notebook, km=kernel, timeout=120).execute()
+NotebookClient(notebook, km=kernel, timeout=600).execute()
 nbformat.write(notebook, "chapter.ipynb")"""
 
 pytestmark = pytest.mark.colab
@@ -51,7 +59,7 @@ def run(*command, cwd, **environment):
         env=os.environ | environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=900,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout.strip()
@@ -75,7 +83,7 @@ def repository(tmp_path_factory):
     return copy
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def colab(tmp_path_factory):
     """The Python of an environment with every library but the package itself."""
     folder = tmp_path_factory.mktemp("colab")
@@ -101,8 +109,9 @@ def colab(tmp_path_factory):
     return python
 
 
-def test_a_chapter_runs_in_an_empty_folder(repository, colab, tmp_path):
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
+@pytest.mark.parametrize("path", EACH)
+def test_a_chapter_runs_in_an_empty_folder(path, repository, colab, tmp_path):
+    notebook = nbformat.read(path, as_version=4)
     setup = next(cell for cell in notebook.cells if cell.cell_type == "code")
     setup.source = setup.source.replace(ADDRESS.url, repository.as_uri())
     assert repository.as_uri() in setup.source
