@@ -103,7 +103,7 @@ def test_the_page_on_testing_names_every_file_of_tests_and_no_other():
 def test_the_page_on_testing_names_commands_that_make_has():
     targets = set(re.findall(r"`make ([\w-]+)`", text_of(BOOK / "testing.md")))
     makefile = (ROOT / "Makefile").read_text("utf-8")
-    assert targets == {"lint", "book", "check-site", "test"}
+    assert targets == {"lint", "book", "check-site", "check-colab", "test"}
     assert all(f"\n{target}: " in makefile for target in targets)
 
 
