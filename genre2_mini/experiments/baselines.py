@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import pandas as pd
@@ -22,15 +21,15 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from genre2_mini.encoders import RowEncoder
 from genre2_mini.experiments.learning_curves import OPTIMISER
+from genre2_mini.experiments.options import CeSteps, Jobs, Out, Seeds, TaskName
 from genre2_mini.experiments.processes import in_processes
-from genre2_mini.experiments.results import save_results
+from genre2_mini.experiments.results import record
 from genre2_mini.objectives import CrossEntropy, ReMax
 from genre2_mini.policy import DecodingPolicy
 from genre2_mini.rewards import squared_error_reward
 from genre2_mini.rollouts import enumerate_strings
 from genre2_mini.runs import Run
 from genre2_mini.tasks import Task, load_task
-from genre2_mini.tasks.cards import data_folder
 from genre2_mini.tokenizers import NormalizedTokenizer
 from genre2_mini.training import fit
 from genre2_mini.transformer import evaluating
@@ -197,25 +196,21 @@ def run_seed(
 
 
 def main(
-    task: Annotated[str, typer.Option(help="task name")] = "concrete",
-    seeds: Annotated[int, typer.Option(min=1, help="policies")] = 5,
-    ce_steps: Annotated[int, typer.Option(min=1, help="cross-entropy steps")] = 300,
+    task: TaskName = "concrete",
+    seeds: Seeds = 5,
+    ce_steps: CeSteps = 300,
     steps: Annotated[
         list[int] | None, typer.Option(help="survey after so many; repeatable")
     ] = None,
     rows: Annotated[int, typer.Option(min=1, help="training rows looked at")] = 48,
-    jobs: Annotated[int, typer.Option(min=1, help="processes")] = 2,
-    out: Annotated[
-        Path | None, typer.Option(help="CSV to write (the recorded one by default)")
-    ] = None,
+    jobs: Jobs = 2,
+    out: Out = None,
 ) -> None:
     """Record the variance of every baseline."""
     grid = [(task, seed) for seed in range(seeds)]
     settings = {"ce_steps": ce_steps, "steps": steps or [20, 100], "rows": rows}
     table = in_processes(run_seed, grid, jobs, **settings)
-    path = out or data_folder() / "results" / "baselines.csv"
-    save_results(table, path)
-    typer.echo(f"{len(table)} rows written to {path}")
+    record(table, "baselines", out)
 
 
 if __name__ == "__main__":

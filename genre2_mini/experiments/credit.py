@@ -9,16 +9,14 @@ strings are enumerated: nothing is drawn.
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
 import pandas as pd
 import torch
 import typer
 from torch import Tensor
 
+from genre2_mini.experiments.options import CeSteps, Jobs, MaxRows, Out, Seeds, Tasks
 from genre2_mini.experiments.processes import in_processes
-from genre2_mini.experiments.results import save_results
+from genre2_mini.experiments.results import record
 from genre2_mini.mdp import ExactValues, exact_values
 from genre2_mini.methods import METHODS, build_model
 from genre2_mini.metrics import weighted_mean
@@ -27,7 +25,6 @@ from genre2_mini.policy import DecodingPolicy
 from genre2_mini.rewards import squared_error_reward
 from genre2_mini.rollouts import enumerate_strings
 from genre2_mini.tasks import Split, load_task
-from genre2_mini.tasks.cards import data_folder
 from genre2_mini.training import fit
 
 TASKS = ("concrete", "abalone")
@@ -163,23 +160,17 @@ def run_seed(name: str, seed: int, max_rows: int, steps: int) -> pd.DataFrame:
 
 
 def main(
-    tasks: Annotated[
-        list[str] | None, typer.Option("--task", help="task; repeatable")
-    ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="runs of each task")] = 5,
-    max_rows: Annotated[int, typer.Option(min=10, help="rows of a task")] = 1500,
-    steps: Annotated[int, typer.Option(min=1, help="cross-entropy steps")] = 500,
-    jobs: Annotated[int, typer.Option(min=1, help="processes")] = 2,
-    out: Annotated[
-        Path | None, typer.Option(help="CSV to write (data/results/credit.csv)")
-    ] = None,
+    tasks: Tasks = None,
+    seeds: Seeds = 5,
+    max_rows: MaxRows = 1500,
+    steps: CeSteps = 500,
+    jobs: Jobs = 2,
+    out: Out = None,
 ) -> None:
     """Record which digits decide the reward of cross-entropy policies."""
     grid = [(task, seed) for task in tasks or TASKS for seed in range(seeds)]
     rows = in_processes(run_seed, grid, jobs, max_rows=max_rows, steps=steps)
-    path = out or data_folder() / "results" / "credit.csv"
-    save_results(rows, path)
-    typer.echo(f"{len(rows)} rows written to {path}")
+    record(rows, "credit", out)
 
 
 if __name__ == "__main__":

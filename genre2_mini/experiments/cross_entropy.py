@@ -11,7 +11,6 @@ from __future__ import annotations
 import copy
 import itertools
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated
 
 import pandas as pd
@@ -26,8 +25,9 @@ from genre2_mini.experiments.calibration import (
     point_answers,
     probability_below,
 )
+from genre2_mini.experiments.options import Jobs, Out, Seeds, Tasks
 from genre2_mini.experiments.processes import in_processes
-from genre2_mini.experiments.results import save_results
+from genre2_mini.experiments.results import record
 from genre2_mini.methods import METHODS, build_model, train
 from genre2_mini.metrics import (
     distribution_scores,
@@ -39,7 +39,6 @@ from genre2_mini.objectives import CrossEntropy
 from genre2_mini.policy import DecodingPolicy
 from genre2_mini.runs import Run
 from genre2_mini.tasks import Split, Task, load_task
-from genre2_mini.tasks.cards import data_folder
 from genre2_mini.tokenizers import NormalizedTokenizer
 
 TASKS = ("concrete", "abalone", "house_sales")
@@ -187,22 +186,16 @@ def run(
 
 
 def main(
-    tasks: Annotated[
-        list[str] | None, typer.Option("--task", help="task name; repeatable")
-    ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="runs of each task")] = 5,
+    tasks: Tasks = None,
+    seeds: Seeds = 5,
     steps: Annotated[int, typer.Option(min=1, help="steps of each model")] = 600,
-    jobs: Annotated[int, typer.Option(min=1, help="processes")] = 2,
-    out: Annotated[
-        Path | None, typer.Option(help="CSV to write (the recorded one by default)")
-    ] = None,
+    jobs: Jobs = 2,
+    out: Out = None,
 ) -> None:
     """Record what cross-entropy and the two heads learn, over seeds."""
     grid = list(itertools.product(tasks or TASKS, range(seeds)))
     rows = in_processes(run, grid, jobs, steps=steps)
-    path = out or data_folder() / "results" / "cross_entropy.csv"
-    save_results(rows, path)
-    typer.echo(f"{len(rows)} rows written to {path}")
+    record(rows, "cross_entropy", out)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ scores are recorded beside the test scores, so that a weight can be chosen by th
 from __future__ import annotations
 
 import copy
-from pathlib import Path
 from typing import Annotated
 
 import pandas as pd
@@ -17,14 +16,14 @@ import torch
 import typer
 
 from genre2_mini.evaluation import evaluate
+from genre2_mini.experiments.options import CeSteps, Jobs, MaxRows, Out, Seeds, Tasks
 from genre2_mini.experiments.processes import in_processes
-from genre2_mini.experiments.results import save_results
+from genre2_mini.experiments.results import record
 from genre2_mini.methods import METHODS, build_model
 from genre2_mini.objectives import CrossEntropy, GenRe2, Objective
 from genre2_mini.policy import DecodingPolicy
 from genre2_mini.runs import Run
 from genre2_mini.tasks import Split, Task, load_task
-from genre2_mini.tasks.cards import data_folder
 from genre2_mini.training import fit
 
 TASKS = ("concrete", "abalone", "house_sales")
@@ -110,25 +109,19 @@ def run(
 
 
 def main(
-    tasks: Annotated[
-        list[str] | None, typer.Option("--task", help="task; repeatable")
-    ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="runs of each task")] = 5,
-    max_rows: Annotated[int, typer.Option(min=30, help="rows of a task")] = 1500,
-    ce_steps: Annotated[int, typer.Option(min=1, help="cross-entropy steps")] = 400,
+    tasks: Tasks = None,
+    seeds: Seeds = 5,
+    max_rows: MaxRows = 1500,
+    ce_steps: CeSteps = 400,
     steps: Annotated[int, typer.Option(min=1, help="steps of each method")] = 100,
-    jobs: Annotated[int, typer.Option(min=1, help="processes")] = 2,
-    out: Annotated[
-        Path | None, typer.Option(help="CSV to write (the recorded one by default)")
-    ] = None,
+    jobs: Jobs = 2,
+    out: Out = None,
 ) -> None:
     """Record what each weight of the expert does to every score."""
     grid = [(task, seed) for task in tasks or TASKS for seed in range(seeds)]
     settings = {"max_rows": max_rows, "ce_steps": ce_steps, "steps": steps}
     rows = in_processes(run, grid, jobs, **settings)
-    path = out or data_folder() / "results" / "expert_weight.csv"
-    save_results(rows, path)
-    typer.echo(f"{len(rows)} rows written to {path}")
+    record(rows, "expert_weight", out)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,6 @@ each exponent adds to the expected squared error.
 from __future__ import annotations
 
 import copy
-from pathlib import Path
-from typing import Annotated
 
 import pandas as pd
 import torch
@@ -17,6 +15,15 @@ import typer
 
 from genre2_mini.evaluation import evaluate
 from genre2_mini.experiments.mismatch import ROWS_AT_ONCE, cross_entropy_run
+from genre2_mini.experiments.options import (
+    CeSteps,
+    Every,
+    Jobs,
+    MaxRows,
+    OutFolder,
+    Seeds,
+    TaskName,
+)
 from genre2_mini.experiments.processes import in_processes
 from genre2_mini.experiments.results import save_results
 from genre2_mini.metrics import nll
@@ -121,15 +128,13 @@ def exponents(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def main(
-    task: Annotated[str, typer.Option(help="task name")] = "fried",
-    seeds: Annotated[int, typer.Option(min=1, help="runs")] = 5,
-    max_rows: Annotated[int, typer.Option(min=10, help="rows of the task")] = 4000,
-    steps: Annotated[int, typer.Option(min=1, help="cross-entropy steps")] = 1000,
-    every: Annotated[int, typer.Option(min=1, help="steps between scores")] = 50,
-    jobs: Annotated[int, typer.Option(min=1, help="processes")] = 2,
-    out: Annotated[
-        Path | None, typer.Option(help="folder of the two CSVs (data/results)")
-    ] = None,
+    task: TaskName = "fried",
+    seeds: Seeds = 5,
+    max_rows: MaxRows = 4000,
+    steps: CeSteps = 1000,
+    every: Every = 50,
+    jobs: Jobs = 2,
+    out: OutFolder = None,
 ) -> None:
     """Record the scores of scientific strings, and what each exponent costs."""
     grid = [(task, seed) for seed in range(seeds)]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated
 
 import pandas as pd
@@ -18,14 +17,14 @@ import typer
 
 from genre2_mini.encoders import RowEncoder
 from genre2_mini.evaluation import evaluate
+from genre2_mini.experiments.options import CeSteps, Every, Jobs, Out, Seeds, TaskName
 from genre2_mini.experiments.processes import in_processes
-from genre2_mini.experiments.results import save_results
+from genre2_mini.experiments.results import record
 from genre2_mini.methods import METHODS
 from genre2_mini.objectives import CrossEntropy, Objective
 from genre2_mini.policy import DecodingPolicy
 from genre2_mini.runs import Run, average
 from genre2_mini.tasks import Task, load_task
-from genre2_mini.tasks.cards import data_folder
 from genre2_mini.tokenizers import NormalizedTokenizer
 from genre2_mini.training import fit
 
@@ -95,18 +94,16 @@ def run_seed(
 
 
 def main(
-    task: Annotated[str, typer.Option(help="task name")] = "concrete",
-    seeds: Annotated[int, typer.Option(min=1, help="runs of each method")] = 5,
+    task: TaskName = "concrete",
+    seeds: Seeds = 5,
     methods: Annotated[
         list[str] | None, typer.Option("--method", help="method; repeatable")
     ] = None,
-    ce_steps: Annotated[int, typer.Option(min=1, help="cross-entropy steps")] = 500,
+    ce_steps: CeSteps = 500,
     steps: Annotated[int, typer.Option(min=1, help="steps of each method")] = 300,
-    every: Annotated[int, typer.Option(min=1, help="steps between scores")] = 20,
-    jobs: Annotated[int, typer.Option(min=1, help="processes")] = 2,
-    out: Annotated[
-        Path | None, typer.Option(help="CSV to write (the recorded one by default)")
-    ] = None,
+    every: Every = 20,
+    jobs: Jobs = 2,
+    out: Out = None,
 ) -> None:
     """Record the learning curves of all objectives."""
     methods = methods or list(SAMPLED)
@@ -115,9 +112,7 @@ def main(
     settings = {"methods": methods, "ce_steps": ce_steps, "steps": steps}
     grid = [(task, seed) for seed in range(seeds)]
     rows = in_processes(run_seed, grid, jobs, every=every, **settings)
-    path = out or data_folder() / "results" / "learning_curves.csv"
-    save_results(rows, path)
-    typer.echo(f"{len(rows)} rows written to {path}")
+    record(rows, "learning_curves", out)
 
 
 if __name__ == "__main__":

@@ -10,14 +10,21 @@ enumerated: nothing is drawn.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Annotated
 
 import pandas as pd
 import torch
 import typer
 from torch import Tensor
 
+from genre2_mini.experiments.options import (
+    CeSteps,
+    Every,
+    Jobs,
+    MaxRows,
+    OutFolder,
+    Seeds,
+    Tasks,
+)
 from genre2_mini.experiments.processes import in_processes
 from genre2_mini.experiments.results import save_results
 from genre2_mini.methods import METHODS, build_model
@@ -205,17 +212,13 @@ def positions(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def main(
-    tasks: Annotated[
-        list[str] | None, typer.Option("--task", help="task; repeatable")
-    ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="runs of each task")] = 5,
-    max_rows: Annotated[int, typer.Option(min=10, help="rows of a task")] = 1500,
-    steps: Annotated[int, typer.Option(min=1, help="cross-entropy steps")] = 600,
-    every: Annotated[int, typer.Option(min=1, help="steps between scores")] = 50,
-    jobs: Annotated[int, typer.Option(min=1, help="processes")] = 2,
-    out: Annotated[
-        Path | None, typer.Option(help="folder of the two CSVs (data/results)")
-    ] = None,
+    tasks: Tasks = None,
+    seeds: Seeds = 5,
+    max_rows: MaxRows = 1500,
+    steps: CeSteps = 600,
+    every: Every = 50,
+    jobs: Jobs = 2,
+    out: OutFolder = None,
 ) -> None:
     """Record cross-entropy and errors over checkpoints, temperatures and positions."""
     grid = [(task, seed) for task in tasks or TASKS for seed in range(seeds)]

@@ -9,8 +9,6 @@ import copy
 import itertools
 import time
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Annotated
 
 import pandas as pd
 import torch
@@ -19,13 +17,13 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 from tqdm import tqdm
 
 from genre2_mini.encoders import RowEncoder
-from genre2_mini.experiments.results import save_results
+from genre2_mini.experiments.options import Out, Seeds, Tasks
+from genre2_mini.experiments.results import record
 from genre2_mini.heads import PointwiseHead
 from genre2_mini.metrics import distribution_scores
 from genre2_mini.objectives import CrossEntropy, GenRe2, ReMax, SquaredError
 from genre2_mini.policy import DecodingPolicy
 from genre2_mini.tasks import Task, load_task
-from genre2_mini.tasks.cards import data_folder
 from genre2_mini.tokenizers import NormalizedTokenizer
 from genre2_mini.training import evaluate, fit
 
@@ -97,21 +95,15 @@ def train_rivals(task: Task, seed: int, steps: int) -> Iterator[Result]:
 
 
 def main(
-    tasks: Annotated[
-        list[str] | None, typer.Option("--task", help="task name; repeatable")
-    ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="runs of each task")] = 5,
-    out: Annotated[
-        Path | None, typer.Option(help="CSV to write (the recorded one by default)")
-    ] = None,
+    tasks: Tasks = None,
+    seeds: Seeds = 5,
+    out: Out = None,
 ) -> None:
     """Repeat the quickstart over seeds and record the test scores."""
     grid = list(itertools.product(tasks or ["concrete", "abalone"], range(seeds)))
     rows = pd.concat([run(name, seed) for name, seed in tqdm(grid, unit="run")])
     rows = rows.drop(columns="seconds")  # of one machine on one day
-    path = out or data_folder() / "results" / "quickstart.csv"
-    save_results(rows, path)
-    typer.echo(f"{len(rows)} rows written to {path}")
+    record(rows, "quickstart", out)
 
 
 if __name__ == "__main__":

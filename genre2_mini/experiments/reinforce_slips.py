@@ -8,7 +8,6 @@ error and change the expected gradient; only the exact one tells.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated
 
 import pandas as pd
@@ -16,15 +15,15 @@ import typer
 from torch import Tensor
 
 from genre2_mini.experiments.learning_curves import SCORES, checkpoint, curve
+from genre2_mini.experiments.options import CeSteps, Every, Jobs, Out, Seeds, TaskName
 from genre2_mini.experiments.processes import in_processes
-from genre2_mini.experiments.results import save_results
+from genre2_mini.experiments.results import record
 from genre2_mini.objectives import REINFORCE
 from genre2_mini.objectives.objective import Losses
 from genre2_mini.objectives.reinforce import report
 from genre2_mini.policy import DecodingPolicy
 from genre2_mini.rollouts import Rollout
 from genre2_mini.tasks import load_task
-from genre2_mini.tasks.cards import data_folder
 
 
 @dataclass(frozen=True)
@@ -90,23 +89,19 @@ def run_seed(
 
 
 def main(
-    task: Annotated[str, typer.Option(help="task name")] = "concrete",
-    seeds: Annotated[int, typer.Option(min=1, help="runs of each variant")] = 5,
-    ce_steps: Annotated[int, typer.Option(min=1, help="cross-entropy steps")] = 300,
+    task: TaskName = "concrete",
+    seeds: Seeds = 5,
+    ce_steps: CeSteps = 300,
     steps: Annotated[int, typer.Option(min=1, help="steps of each variant")] = 150,
-    every: Annotated[int, typer.Option(min=1, help="steps between scores")] = 15,
-    jobs: Annotated[int, typer.Option(min=1, help="processes")] = 2,
-    out: Annotated[
-        Path | None, typer.Option(help="CSV to write (the recorded one by default)")
-    ] = None,
+    every: Every = 15,
+    jobs: Jobs = 2,
+    out: Out = None,
 ) -> None:
     """Record the learning curves of REINFORCE and its slips."""
     grid = [(task, seed) for seed in range(seeds)]
     settings = {"ce_steps": ce_steps, "steps": steps, "every": every}
     rows = in_processes(run_seed, grid, jobs, **settings)
-    path = out or data_folder() / "results" / "reinforce_slips.csv"
-    save_results(rows, path)
-    typer.echo(f"{len(rows)} rows written to {path}")
+    record(rows, "reinforce_slips", out)
 
 
 if __name__ == "__main__":

@@ -28,3 +28,13 @@ def save_results(rows: pd.DataFrame, path: Path) -> None:
     """Write rows with five significant digits, enough for any table of the book."""
     path.parent.mkdir(parents=True, exist_ok=True)
     rows.to_csv(path, index=False, float_format="%.5g")
+
+
+def record(rows: pd.DataFrame, name: str, out: Path | None = None) -> None:
+    """Save a study's rows to ``out``, by default as what ``load_results(name)`` loads.
+
+    Says on standard output how many were written, and where.
+    """
+    path = out or data_folder() / "results" / f"{name}.csv"
+    save_results(rows, path)
+    print(f"{len(rows)} rows written to {path}")

@@ -11,7 +11,6 @@ import copy
 import math
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import pandas as pd
@@ -21,13 +20,13 @@ import typer
 from genre2_mini.encoders import RowEncoder
 from genre2_mini.evaluation import evaluate
 from genre2_mini.experiments.learning_curves import OPTIMISER, SCORES
+from genre2_mini.experiments.options import CeSteps, Every, Jobs, Out, Seeds, TaskName
 from genre2_mini.experiments.processes import in_processes
-from genre2_mini.experiments.results import save_results
+from genre2_mini.experiments.results import record
 from genre2_mini.objectives import PPO, CrossEntropy
 from genre2_mini.policy import DecodingPolicy
 from genre2_mini.runs import Run, average
 from genre2_mini.tasks import Task, load_task
-from genre2_mini.tasks.cards import data_folder
 from genre2_mini.tokenizers import NormalizedTokenizer
 from genre2_mini.training import fit
 
@@ -113,23 +112,19 @@ def run_seed(
 
 
 def main(
-    task: Annotated[str, typer.Option(help="task name")] = "concrete",
-    seeds: Annotated[int, typer.Option(min=1, help="runs of each variant")] = 5,
-    ce_steps: Annotated[int, typer.Option(min=1, help="cross-entropy steps")] = 300,
+    task: TaskName = "concrete",
+    seeds: Seeds = 5,
+    ce_steps: CeSteps = 300,
     batches: Annotated[int, typer.Option(min=1, help="batches of each variant")] = 60,
-    every: Annotated[int, typer.Option(min=1, help="batches between scores")] = 5,
-    jobs: Annotated[int, typer.Option(min=1, help="processes")] = 2,
-    out: Annotated[
-        Path | None, typer.Option(help="CSV to write (the recorded one by default)")
-    ] = None,
+    every: Every = 5,
+    jobs: Jobs = 2,
+    out: Out = None,
 ) -> None:
     """Record the learning curves of PPO by epochs a batch."""
     grid = [(task, seed) for seed in range(seeds)]
     settings = {"ce_steps": ce_steps, "batches": batches, "every": every}
     rows = in_processes(run_seed, grid, jobs, **settings)
-    path = out or data_folder() / "results" / "reuse.csv"
-    save_results(rows, path)
-    typer.echo(f"{len(rows)} rows written to {path}")
+    record(rows, "reuse", out)
 
 
 if __name__ == "__main__":

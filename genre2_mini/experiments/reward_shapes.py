@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Annotated
 
 import pandas as pd
@@ -20,8 +19,17 @@ from torch import Tensor
 
 from genre2_mini.evaluation import predict_distribution
 from genre2_mini.experiments.learning_curves import OPTIMISER, checkpoint
+from genre2_mini.experiments.options import (
+    CeSteps,
+    Every,
+    Jobs,
+    MaxRows,
+    Out,
+    Seeds,
+    TaskName,
+)
 from genre2_mini.experiments.processes import in_processes
-from genre2_mini.experiments.results import save_results
+from genre2_mini.experiments.results import record
 from genre2_mini.metrics import distribution_scores
 from genre2_mini.objectives import ReMax
 from genre2_mini.policy import DecodingPolicy
@@ -33,7 +41,6 @@ from genre2_mini.rewards import (
 )
 from genre2_mini.runs import Run, average
 from genre2_mini.tasks import Split, Task, load_task
-from genre2_mini.tasks.cards import data_folder
 
 Reward = Callable[[Tensor, Tensor], Tensor]
 LIMIT = 1.0  # squared units of z
@@ -122,24 +129,20 @@ def run_seed(
 
 
 def main(
-    task: Annotated[str, typer.Option(help="task name")] = "cps1988",
-    seeds: Annotated[int, typer.Option(min=1, help="runs of each shape")] = 5,
-    max_rows: Annotated[int, typer.Option(min=10, help="rows of the task")] = 2000,
-    ce_steps: Annotated[int, typer.Option(min=1, help="cross-entropy steps")] = 300,
+    task: TaskName = "cps1988",
+    seeds: Seeds = 5,
+    max_rows: MaxRows = 2000,
+    ce_steps: CeSteps = 300,
     steps: Annotated[int, typer.Option(min=1, help="ReMax steps")] = 150,
-    every: Annotated[int, typer.Option(min=1, help="steps between scores")] = 50,
-    jobs: Annotated[int, typer.Option(min=1, help="processes")] = 2,
-    out: Annotated[
-        Path | None, typer.Option(help="CSV to write (the recorded one by default)")
-    ] = None,
+    every: Every = 50,
+    jobs: Jobs = 2,
+    out: Out = None,
 ) -> None:
     """Record ReMax under four shapes of the reward."""
     grid = [(task, seed) for seed in range(seeds)]
     settings = {"max_rows": max_rows, "ce_steps": ce_steps}
     rows = in_processes(run_seed, grid, jobs, steps=steps, every=every, **settings)
-    path = out or data_folder() / "results" / "reward_shapes.csv"
-    save_results(rows, path)
-    typer.echo(f"{len(rows)} rows written to {path}")
+    record(rows, "reward_shapes", out)
 
 
 if __name__ == "__main__":

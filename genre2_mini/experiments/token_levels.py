@@ -15,7 +15,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Annotated
 
 import pandas as pd
@@ -23,13 +22,13 @@ import torch
 import typer
 
 from genre2_mini.evaluation import evaluate
+from genre2_mini.experiments.options import CeSteps, Jobs, MaxRows, Out, Seeds, Tasks
 from genre2_mini.experiments.processes import in_processes
-from genre2_mini.experiments.results import save_results
+from genre2_mini.experiments.results import record
 from genre2_mini.methods import METHODS, build_model
 from genre2_mini.objectives import CrossEntropy, Objective
 from genre2_mini.policy import DecodingPolicy
 from genre2_mini.tasks import Split, Task, load_task
-from genre2_mini.tasks.cards import data_folder
 from genre2_mini.tokenizers import NormalizedTokenizer
 from genre2_mini.training import fit
 
@@ -147,25 +146,19 @@ def run(
 
 
 def main(
-    tasks: Annotated[
-        list[str] | None, typer.Option("--task", help="task; repeatable")
-    ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="runs of each task")] = 5,
-    max_rows: Annotated[int, typer.Option(min=30, help="rows of a task")] = 4000,
-    ce_steps: Annotated[int, typer.Option(min=1, help="cross-entropy steps")] = 500,
+    tasks: Tasks = None,
+    seeds: Seeds = 5,
+    max_rows: MaxRows = 4000,
+    ce_steps: CeSteps = 500,
     steps: Annotated[int, typer.Option(min=1, help="steps of each method")] = 200,
-    jobs: Annotated[int, typer.Option(min=1, help="processes")] = 2,
-    out: Annotated[
-        Path | None, typer.Option(help="CSV to write (the recorded one by default)")
-    ] = None,
+    jobs: Jobs = 2,
+    out: Out = None,
 ) -> None:
     """Record what the token-level losses gain over more cross-entropy."""
     grid = [(task, seed) for task in tasks or TASKS for seed in range(seeds)]
     settings = {"max_rows": max_rows, "ce_steps": ce_steps, "steps": steps}
     rows = in_processes(run, grid, jobs, **settings)
-    path = out or data_folder() / "results" / "token_levels.csv"
-    save_results(rows, path)
-    typer.echo(f"{len(rows)} rows written to {path}")
+    record(rows, "token_levels", out)
 
 
 if __name__ == "__main__":
