@@ -211,6 +211,8 @@ def test_the_stub_of_scores_at_is_refused(policy, rows, capsys):
 
 
 def test_a_temperature_that_is_not_used_is_noticed(policy, rows, capsys):
-    ignores = lambda policy, x, z, temperature: scores_at(policy, x, z, 1.0)  # noqa: E731
+    def ignores(policy, x, z, temperature):
+        return scores_at(policy, x, z, 1.0)
+
     assert not check_scores_at(ignores, policy, *rows)
     assert is_refused(capsys, "nats at T = 0.5")

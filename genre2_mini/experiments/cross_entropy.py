@@ -165,6 +165,7 @@ def spread(points: Tensor, residuals: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def crps_of(distribution: tuple[Tensor, Tensor], split: Split) -> float:
+    """CRPS of values and weights (N, V), in z units, mean over the split's rows."""
     values, weights = distribution
     return distribution_scores(values, split.z, weights)["crps"]
 
