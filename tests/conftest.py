@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from browser import browser, exhibit  # noqa: F401
 
 from genre2_mini.encoders import RowEncoder
 from genre2_mini.policy import DecodingPolicy

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from browser import PHONE, in_a_browser
 from safetensors import safe_open
 from scipy.stats import norm
 from test_exhibits import SVG, Elements
-from test_site import ARGUMENTS, PHONE, chromium
 from torch.testing import assert_close
 
 from genre2_mini.evaluation import evaluate
@@ -34,10 +34,6 @@ HTML = digit_tree_explorer().data
 MARKUP = re.sub(r'const POLICIES = "[A-Za-z0-9+/=]+";', "", HTML)
 STAGES = digit_tree_stages()
 X = [-1.0, -0.73, -0.2, 0.0, 0.05, 0.31, 0.6, 1.0]
-in_a_browser = [
-    pytest.mark.site,
-    pytest.mark.skipif(chromium is None, reason="no Chromium on this machine"),
-]
 
 
 @pytest.fixture(scope="module")
@@ -197,41 +193,14 @@ SHOW = """([stage, x, z]) => {
 }"""
 
 
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
-def explorer(browser, tmp_path):
-    """Open a page with some explorers; a complaint of the browser fails the test."""
-    contexts, problems = [], []
+def explorer(exhibit):
+    """Open a page with some explorers."""
 
-    def explorer(copies=1, style="", **settings):
-        file = tmp_path / "page.html"
-        head = (
-            '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        )
-        file.write_text(f"<!doctype html>{head}{style}{HTML * copies}", "utf-8")
-        contexts.append(browser.new_context(**settings))
-        page = contexts[-1].new_page()
-        page.on("console", lambda message: problems.append(message.text))
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on("request", lambda request: requests.append(request.url))
-        requests = []
-        page.goto(file.as_uri())
-        assert requests == [file.as_uri()]
-        return page
+    def explorer(copies=1, **settings):
+        return exhibit(HTML * copies, **settings)
 
-    yield explorer
-    for context in contexts:
-        context.close()
-    assert not problems
+    return explorer
 
 
 def numbers(text):

@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 
 import pytest
 import torch
-from test_site import ARGUMENTS, PHONE, chromium
+from browser import PHONE, in_a_browser
 
 from genre2_mini.exhibits import number_explorer
 from genre2_mini.tokenizers import (
@@ -21,10 +21,6 @@ from genre2_mini.tokenizers import (
 HTML = number_explorer().data
 SVG = "http://www.w3.org/2000/svg"
 VOID = ("input", "br")
-in_a_browser = [
-    pytest.mark.site,
-    pytest.mark.skipif(chromium is None, reason="no Chromium on this machine"),
-]
 
 # The explorer's settings of each tokenizer, and the package's tokenizer.
 SETTINGS = [
@@ -164,38 +160,14 @@ WALK = """(steps) => steps.map(([position, key]) => {
 })"""
 
 
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
-def explorer(browser, tmp_path):
-    """Open a page with some explorers; a complaint of the browser fails the test."""
-    contexts, problems = [], []
+def explorer(exhibit):
+    """Open a page with some explorers."""
 
-    def explorer(copies=1, style="", **settings):
-        file = tmp_path / "page.html"
-        head = (
-            '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        )
-        file.write_text(f"<!doctype html>{head}{style}{HTML * copies}", "utf-8")
-        contexts.append(browser.new_context(**settings))
-        page = contexts[-1].new_page()
-        page.on("console", lambda message: problems.append(message.text))
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.goto(file.as_uri())
-        return page
+    def explorer(copies=1, **settings):
+        return exhibit(HTML * copies, **settings)
 
-    yield explorer
-    for context in contexts:
-        context.close()
-    assert not problems
+    return explorer
 
 
 def show(page, kind, fields, z):

@@ -5,13 +5,13 @@ anything, and each must work at a phone's width and in dark mode.
 """
 
 import http.server
-import shutil
 import threading
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from browser import PHONE, in_a_browser
 
 ROOT = Path(__file__).parents[1]
 HTML = ROOT / "_build" / "html"
@@ -19,35 +19,10 @@ PAGES = sorted(path.relative_to(HTML).as_posix() for path in HTML.glob("book/*.h
 WITH_MATHS = [
     page for page in PAGES if "math notranslate" in (HTML / page).read_text("utf-8")
 ]
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-# Without these, the browser itself talks to its maker.
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-PHONE = {"width": 390, "height": 844}
-
-chromium = next(filter(None, map(shutil.which, BROWSERS)), None)
 pytestmark = [
-    pytest.mark.site,
+    *in_a_browser,
     pytest.mark.skipif(not PAGES, reason="the book is not built: run make book"),
-    pytest.mark.skipif(chromium is None, reason="no Chromium on this machine"),
 ]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

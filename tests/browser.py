@@ -1,0 +1,63 @@
+"""A real browser for the tests that look at pages: what it is called, and its fixtures.
+
+``conftest`` imports the fixtures, so every test file has them.
+"""
+
+import shutil
+
+import pytest
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+# Without these, the browser itself talks to its maker.
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PHONE = {"width": 390, "height": 844}
+
+chromium = next(filter(None, map(shutil.which, BROWSERS)), None)
+in_a_browser = [
+    pytest.mark.site,
+    pytest.mark.skipif(chromium is None, reason="no Chromium on this machine"),
+]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def exhibit(browser, tmp_path):
+    """Open a page of some HTML from disk; a complaint of the browser fails the test."""
+    contexts, problems = [], []
+
+    def exhibit(html, style="", **settings):
+        file = tmp_path / "page.html"
+        head = (
+            '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        )
+        file.write_text(f"<!doctype html>{head}{style}{html}", "utf-8")
+        contexts.append(browser.new_context(**settings))
+        page, requests = contexts[-1].new_page(), []
+        page.on("console", lambda message: problems.append(message.text))
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("request", lambda request: requests.append(request.url))
+        page.goto(file.as_uri())
+        assert requests == [file.as_uri()]
+        return page
+
+    yield exhibit
+    for context in contexts:
+        context.close()
+    assert not problems
