@@ -8,6 +8,11 @@ from typing import Annotated
 import typer
 
 from genre2_mini.cli.options import AsJson, as_json, check_folder
+from genre2_mini.cli.studies import study_command
+
+STUDIES = {
+    "tabular": "Every method on every table: does the reward beat cross-entropy?",
+}
 
 reproduce = typer.Typer(no_args_is_help=True, help="Run a study and print its table.")
 
@@ -58,3 +63,8 @@ def comparison(
         typer.echo(as_json({k: v.to_dict("records") for k, v in tables.items()}))
     else:
         typer.echo(report(rows))
+
+
+for name, summary in STUDIES.items():
+    example = f"Example: genre2-mini reproduce {name} --budget smoke"
+    reproduce.command(name, help=summary, epilog=example)(study_command(name))

@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from multiprocessing import active_children, get_context
 from threading import RLock
 
 import pandas as pd
 import torch
 from tqdm import tqdm
+
+
+@contextmanager
+def process_pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
+    """``jobs`` processes of one thread; an exception in the block ends them at once."""
+    others = set(active_children())
+    with ProcessPoolExecutor(jobs, get_context("spawn"), _start) as pool:
+        try:
+            yield pool
+        except BaseException:  # Ctrl-C as well: a run would go on for minutes
+            for worker in set(active_children()) - others:
+                worker.terminate()
+            raise
 
 
 def in_processes(
@@ -31,19 +45,12 @@ def in_processes(
     ------
     RuntimeError : a run failed; names it, and ends the others.
     """
-    others = set(active_children())
-    with ProcessPoolExecutor(jobs, get_context("spawn"), _start) as pool:
+    with process_pool(jobs) as pool:
         runs = {pool.submit(run, *which, **settings): which for which in grid}
-        bar = tqdm(as_completed(runs), total=len(runs), unit="run", disable=None)
-        try:
-            for done in bar:
-                if error := done.exception():
-                    name = ", seed ".join(map(str, runs[done]))
-                    raise RuntimeError(f"{name}: {error}") from error
-        except BaseException:  # Ctrl-C as well: a run would go on for minutes
-            for worker in set(active_children()) - others:
-                worker.terminate()
-            raise
+        for done in tqdm(as_completed(runs), total=len(runs), unit="run", disable=None):
+            if error := done.exception():
+                name = ", seed ".join(map(str, runs[done]))
+                raise RuntimeError(f"{name}: {error}") from error
     return pd.concat([done.result() for done in runs], ignore_index=True)
 
 

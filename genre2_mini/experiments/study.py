@@ -1,0 +1,160 @@
+"""A study: its arms, what each may choose from, all seeds, one tidy table.
+
+An arm is a method with its settings on one task. On the first seed it is run with each
+of its choices, such as learning rates, and the validation rows choose one of them; the
+other seeds use that.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from genre2_mini.experiments.engine import Grids, Records
+from genre2_mini.experiments.specs import RunSpec
+
+AGGREGATORS = {  # name -> what chooses the weights, which scores, their ending
+    "k1": ("rmse_k1", "exact", "k1"),
+    "mean128": ("rmse_mean", "drawn", "mean"),
+    "median128": ("rmse_median", "drawn", "median"),
+    "exact_mean": ("rmse_mean", "exact", "mean"),
+    "exact_median": ("rmse_median", "exact", "median"),
+}
+SCORES = ("r2", "rmse", "mae", "spearman")
+# What the exact distribution of the chosen weights says beside them.
+ALSO = ("crps", "bias2", "spread", "outliers")
+
+
+@dataclass(frozen=True, eq=False)
+class Arm:
+    """A method with its settings on one task: one line of a study.
+
+    Attributes
+    ----------
+    labels : what tells it apart in the table, such as ``{"method": "remax"}``.
+    spec : its run, but for the seed, the choice and the start.
+    choices : changes of the spec to choose from, such as ``{"learning_rate": 3e-4}``.
+    start : the arm whose weights, of the same seed, it starts from.
+    shown : whether the table has its rows.
+    """
+
+    labels: dict[str, object]
+    spec: RunSpec
+    choices: Sequence[dict] = ({},)
+    start: Arm | None = None
+    shown: bool = True
+
+    @property
+    def level(self) -> int:
+        """How many arms it stands on."""
+        return 0 if self.start is None else 1 + self.start.level
+
+
+@dataclass
+class Study:
+    """Arms, seeds, and the choices that the validation rows made on the way.
+
+    ``grids`` is what ``engine.run_grids`` completes; ``table`` needs its records.
+    """
+
+    arms: Sequence[Arm]
+    seeds: Sequence[int]
+    chosen: dict[Arm, dict] = field(default_factory=dict)
+
+    def run(self, arm: Arm, seed: int, choice: dict | None = None) -> RunSpec:
+        """An arm's run; without ``choice`` with the one made."""
+        start = None if arm.start is None else self.run(arm.start, seed).key
+        choice = self.chosen[arm] if choice is None else choice
+        return arm.spec.but(seed=seed, start=start, **choice)
+
+    def grids(self) -> Grids:
+        """One level at a time, and with it the further seeds of the level below."""
+        first, *others = self.seeds
+        rest: list[RunSpec] = []
+        for level in range(1 + max(arm.level for arm in self.arms)):
+            arms = [arm for arm in self.arms if arm.level == level]
+            tried = [self.run(arm, first, c) for arm in arms for c in arm.choices]
+            records = yield rest + tried
+            self.chosen |= {arm: self.best_choice(arm, records) for arm in arms}
+            rest = [self.run(arm, seed) for seed in others for arm in arms]
+        yield rest
+
+    def best_choice(self, arm: Arm, records: Records) -> dict:
+        """The choice of the lowest validation RMSE, averaged over ``SELECTION``.
+
+        Raises
+        ------
+        RuntimeError : the training diverged with every one.
+        """
+        first = self.seeds[0]
+        errors = [valid_rmse(records[self.run(arm, first, c).key]) for c in arm.choices]
+        if math.isinf(min(errors)):
+            raise RuntimeError(f"{arm.labels} diverged with all of {arm.choices}")
+        return arm.choices[errors.index(min(errors))]
+
+    def table(self, records: Records) -> pd.DataFrame:
+        """One row a (labels, seed, aggregator): test scores in z units, seconds.
+
+        ``seconds`` includes the run that it started from. A run that diverged has no
+        scores.
+        """
+        rows = [
+            labels | row
+            for arm in self.arms
+            for seed in self.seeds
+            if arm.shown
+            for labels, row in self.rows(arm, seed, records)
+        ]
+        return pd.DataFrame(rows)
+
+    def rows(self, arm: Arm, seed: int, records: Records):
+        """Labels and scores of each aggregator; cross-entropy's controls beside it."""
+        spec = self.run(arm, seed)
+        record = records[spec.key]
+        choice = json.dumps(self.chosen[arm]) if len(arm.choices) > 1 else None
+        about = {"seed": seed, "choice": choice}
+        cost = {"seconds": seconds(spec, records), "peak_mb": record.get("peak_mb")}
+        if "failed" in record:
+            yield arm.labels, about | cost
+            return
+        for name, (metric, kind, ending) in AGGREGATORS.items():
+            chosen = record["chosen"][metric]
+            row = about | {"aggregator": name}
+            step = {"best_step": chosen["step"]} | cost
+            yield arm.labels, row | picked(chosen[kind], chosen["exact"], ending) | step
+            if "cooled" in chosen:
+                cooled = chosen["cooled"][metric]
+                labels = arm.labels | {"method": "ce_cool"}
+                yield labels, row | picked(cooled, cooled, ending) | step
+            if "greedy" in chosen:
+                labels = arm.labels | {"method": "ce_greedy"}
+                greedy = {score: chosen["greedy"][score] for score in SCORES}
+                yield labels, row | greedy | {"crps": greedy["mae"]} | step
+
+
+def picked(scores: dict, exact: dict, ending: str) -> dict[str, float]:
+    """An aggregator's scores under their plain names."""
+    found = {name: scores.get(f"{name}_{ending}") for name in SCORES}
+    if ending == "k1":
+        found["spearman"] = exact["spearman_k1"]
+    return found | {name: exact.get(name) for name in ALSO}
+
+
+def valid_rmse(record: dict) -> float:
+    """Validation RMSE, averaged over what chooses the weights; infinite if diverged."""
+    if "failed" in record:
+        return math.inf
+    return sum(c["valid"] for c in record["chosen"].values()) / len(record["chosen"])
+
+
+def seconds(spec: RunSpec, records: Records) -> float:
+    """Seconds of a run and of those it started from."""
+    own = records[spec.key].get("seconds", math.nan)
+    if spec.start is None:
+        return own
+    start = records[spec.start]
+    return own + start["seconds"]

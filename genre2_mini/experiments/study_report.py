@@ -1,0 +1,50 @@
+"""What a study's command prints: means, and the differences to cross-entropy."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from genre2_mini.experiments.statistics import overall_differences
+
+BASELINE = "ce"
+
+
+def study_report(table: pd.DataFrame) -> str:
+    """R² of every method and aggregator over tasks and seeds; below, gains over CE.
+
+    The gains need two seeds or more, and a table in which every run has its scores.
+    """
+    title = "Mean test R² over tasks and seeds"
+    parts = [f"{title}\n{means(table).to_string(float_format='{:.3f}'.format)}"]
+    methods = table["method"].unique()
+    if BASELINE in methods and len(methods) > 1 and table["seed"].nunique() > 1:
+        parts.append(
+            "R² minus that of cross-entropy: mean over tasks, 95% bootstrap interval, "
+            f"tasks won and lost\n{gains(table).to_string()}"
+        )
+    return "\n\n".join(parts)
+
+
+def means(table: pd.DataFrame) -> pd.DataFrame:
+    """Mean R² (methods, aggregators) and mean seconds of training."""
+    by_method = table.groupby(["method", "aggregator"], sort=False)
+    found = by_method["r2"].mean().unstack()
+    found = found.reindex(
+        index=table["method"].unique(), columns=table["aggregator"].unique()
+    )
+    return found.assign(seconds=table.groupby("method")["seconds"].mean())
+
+
+def gains(table: pd.DataFrame) -> pd.DataFrame:
+    """Differences to cross-entropy as text (methods, aggregators)."""
+    overall = overall_differences(table, BASELINE)
+    text = overall["mean"].map("{:+.3f}".format)
+    several = overall["low"].notna()
+    low, high = (overall[end].map("{:+.3f}".format) for end in ("low", "high"))
+    text = text.where(~several, text + " [" + low + ", " + high + "]")
+    score = overall["wins"].astype(str) + ":" + overall["losses"].astype(str)
+    wide = overall.assign(text=text + " " + score)
+    wide = wide.pivot(index="method", columns="aggregator", values="text")
+    return wide.reindex(
+        index=overall["method"].unique(), columns=overall["aggregator"].unique()
+    )

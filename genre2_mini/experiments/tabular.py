@@ -1,0 +1,76 @@
+"""The main study: every method on every table, from one cross-entropy policy each.
+
+Within a task and a seed all share the split, the encoder's size and the number of
+batches: cross-entropy goes on from its own policy for as many steps as the others, and
+the heads and token-level losses get both shares. Learning rates come from one small
+grid, weights from the validation score of what is asked for; test rows are scored once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import ceil
+
+from genre2_mini.experiments.budgets import Budget
+from genre2_mini.experiments.specs import RunSpec
+from genre2_mini.experiments.study import Arm, Study
+from genre2_mini.methods import POLICY, find_method
+
+HEADS = ("pointwise", "histogram")
+FINE_TUNED = ("ntl_mse", "ntl_was", "dist2")
+FINE_TUNED += ("reinforce", "rloo", "remax", "grpo", "dr_grpo", "ppo")
+FINE_TUNED += ("expert", "genre2")
+BOOSTING, TUNED = "boosting", "genre2_tuned"
+METHODS = (*HEADS, "ce", *FINE_TUNED, TUNED, BOOSTING)
+WEIGHTS = (0.5, 2.0)  # of the expert, for the validation rows to choose; else 0.05
+
+
+def tabular(budget: Budget, methods: Sequence[str] | None = None) -> Study:
+    """Arms of every task and method, labelled by both."""
+    arms = []
+    for task in budget.tasks:
+        start = checkpoint_arm(task, budget)
+        arms += [start, *(arm_of(m, start, budget) for m in methods or METHODS)]
+    return Study(arms, range(budget.seeds))
+
+
+def checkpoint_arm(task: str, budget: Budget, **settings: object) -> Arm:
+    """The cross-entropy policy of a task that the fine-tuned methods start from."""
+    spec = RunSpec(
+        task,
+        "ce",
+        max_rows=budget.max_rows,
+        steps=budget.ce_steps,
+        keep_weights=True,
+        device=budget.device,
+        **settings,
+    )
+    labels = {"task": task, "method": "checkpoint"}
+    return Arm(labels, spec, at_rates(budget), shown=False)
+
+
+def arm_of(method: str, start: Arm, budget: Budget) -> Arm:
+    """A method as it starts: from the checkpoint, or from scratch with both shares."""
+    labels = start.labels | {"method": method}
+    spec = start.spec.but(method=method, keep_weights=False)
+    choices = at_rates(budget)
+    if method == BOOSTING:  # it has a grid of its own
+        return Arm(labels, spec.but(steps=0))
+    if method == TUNED:
+        spec, method = spec.but(method="genre2"), "genre2"
+        weights = [{"objective": {"expert_weight": w}} for w in WEIGHTS]
+        choices = [rate | weight for rate in choices for weight in [{}, *weights]]
+    if find_method(method).model != POLICY:
+        return Arm(labels, spec.but(steps=budget.ce_steps + budget.rl_steps), choices)
+    # As many optimiser steps for all: what learns from a batch twice gets half of them.
+    passes = getattr(find_method(method).objective(), "epochs", 1)
+    spec = spec.but(
+        steps=ceil(budget.rl_steps / passes),
+        validate_every=ceil(budget.validate_every / passes),
+    )
+    return Arm(labels, spec, choices, start)
+
+
+def at_rates(budget: Budget) -> list[dict]:
+    """The budget's learning rates as an arm's choices."""
+    return [{"learning_rate": rate} for rate in budget.rates]

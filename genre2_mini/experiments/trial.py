@@ -1,0 +1,250 @@
+"""One run of a study, start to finish: a pure function of its spec.
+
+It may run in any process on any machine: the weights it starts from come as bytes, and
+what it returns is plain data. Nothing is written here.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from genre2_mini.evaluation import ENUMERABLE, evaluate, predict_distribution
+from genre2_mini.experiments.mismatch import exact_distribution
+from genre2_mini.experiments.rivals import rival_scores, tuned_rival
+from genre2_mini.experiments.specs import RunSpec
+from genre2_mini.experiments.timing import peak_resident_bytes
+from genre2_mini.methods import METHODS, build_model
+from genre2_mini.metrics import (
+    distribution_scores,
+    expected_sample_scores,
+    point_scores,
+    weighted_mean,
+)
+from genre2_mini.objectives import Objective
+from genre2_mini.policy import DecodingPolicy
+from genre2_mini.runs import Run, average
+from genre2_mini.tasks import Split, Task, load_task
+from genre2_mini.tokenizers import tokenizer_from_config
+
+# Whoever asks for one string, the mean or the median chooses the weights by that on
+# the validation rows: the same rule for every method.
+SELECTION = ("rmse_k1", "rmse_mean", "rmse_median")
+OPTIMISER = {"weight_decay": 0.01, "max_grad_norm": 1.0}
+TEMPERATURES = (1.0, 0.85, 0.7, 0.5, 0.35)
+FAR = 3.0  # std. dev.: a string further off than this is an outlier
+
+
+def trial(spec: RunSpec, start: bytes | None = None) -> tuple[dict, bytes | None]:
+    """Train and score what ``spec`` says, with one thread.
+
+    Parameters
+    ----------
+    start : weights to start from, as safetensors, where the spec names a run.
+
+    Returns
+    -------
+    record : ``chosen``, the test scores of the best weights under each of
+        ``SELECTION``; ``history``, one row a validation; ``seconds`` of training and
+        ``peak_mb`` of memory. Or ``failed``, where the training diverged.
+    weights : the best ones by ``rmse_mean``, where ``spec.keep_weights``.
+    """
+    forget_peak()
+    torch.set_num_threads(1)
+    begin = time.perf_counter()
+    task = load_task(spec.task, max_rows=spec.max_rows, seed=spec.seed)
+    task = with_train_rows(task, spec.train_rows)
+    if spec.method == "boosting":
+        return boosting(spec, task, begin), None
+    model = build_model(
+        METHODS[spec.method], task, tokenizer(spec), seed=spec.seed, **spec.model
+    ).to(spec.device)
+    if start is not None:
+        model.load_state_dict(load(start))
+    try:
+        history, best = train(spec, model, task)
+    except FloatingPointError as error:  # a learning rate too far: a result as well
+        return {"failed": str(error)}, None
+    seconds = history[-1]["seconds"]
+    chosen = {}
+    for metric, (score, step, weights) in best.items():
+        model.load_state_dict(weights)
+        chosen[metric] = {"valid": score, "step": step, **scores(spec, model, task)}
+    record = {"chosen": chosen, "history": history, "seconds": seconds}
+    record["peak_mb"] = peak_resident_bytes_of_run() / 1e6
+    return record, save(best["rmse_mean"][2]) if spec.keep_weights else None
+
+
+def tokenizer(spec: RunSpec):
+    """The spec's unfitted tokenizer; None is the default of ``build_model``."""
+    return None if spec.tokenizer is None else tokenizer_from_config(spec.tokenizer)
+
+
+def with_train_rows(task: Task, rows: int | None) -> Task:
+    """The task with fewer training rows; standardised as before."""
+    if rows is None or rows >= len(task.train):
+        return task
+    return replace(task, train=Split(task.train.x[:rows], task.train.z[:rows]))
+
+
+def objective(spec: RunSpec, task: Task) -> Objective:
+    """The method's objective with the spec's arguments."""
+    return METHODS[spec.method].objective(**spec.objective)
+
+
+def train(spec: RunSpec, model: nn.Module, task: Task) -> tuple[list[dict], dict]:
+    """Train; the validations, and for each of ``SELECTION`` its best.
+
+    Returns
+    -------
+    history : one row a validation, the first before any step.
+    best : metric -> (validation score, step, weights).
+    """
+    settings = OPTIMISER | {
+        "batch_size": spec.batch_size,
+        "learning_rate": spec.learning_rate,
+        "seed": spec.seed,
+    }
+    history, best = [], {}
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        run = Run(model, task, objective(spec, task), settings, checkpoint=None)
+        begin = time.perf_counter()
+        while True:
+            valid = validation_scores(model, task, run.step)
+            seconds = time.perf_counter() - begin
+            row = {"step": run.step, "seconds": seconds} | average(run.reports)
+            run.reports.clear()
+            history.append(row | {f"valid_{k}": valid[k] for k in SELECTION})
+            state = None
+            for metric in SELECTION:
+                if valid[metric] < best.get(metric, (math.inf,))[0]:
+                    state = state or snapshot(model)
+                    best[metric] = valid[metric], run.step, state
+            if run.step >= spec.steps:
+                return history, best
+            for _ in range(min(spec.validate_every, spec.steps - run.step)):
+                run.train_one_batch()
+
+
+def validation_scores(model: nn.Module, task: Task, step: int) -> dict[str, float]:
+    """Scores of 32 evenly spread strings; FloatingPointError if they are no numbers."""
+    try:
+        return evaluate(model, task.valid, num_samples=32, seed=None)
+    except ValueError as error:
+        message = f"step {step}: {error}; lower learning_rate"
+        raise FloatingPointError(message) from error
+
+
+def snapshot(model: nn.Module) -> dict[str, Tensor]:
+    """A copy of the weights that training does not change."""
+    return {name: w.clone() for name, w in model.state_dict().items()}
+
+
+@torch.no_grad()
+def scores(spec: RunSpec, model: nn.Module, task: Task) -> dict[str, dict]:
+    """Test scores of a model as it is, in z units.
+
+    Returns
+    -------
+    ``exact`` : of all strings, with ``bias2``, ``spread`` and ``outliers``, the share
+        of strings further than ``FAR`` off; ``drawn``, of 128 strings a row. A model
+        trained by plain cross-entropy also has ``greedy`` and ``cooled``.
+    """
+    model.eval()
+    split = task.test
+    found = {"drawn": evaluate(model, split)}
+    values, weights = predict_distribution(model, split.x, num_samples=None)
+    found["exact"] = every_score(values, weights, split.z)
+    if isinstance(model, DecodingPolicy):
+        one = predict_distribution(model, split.x, num_samples=1)[0][:, 0]
+        found["exact"]["spearman_k1"] = point_scores(one, split.z)["spearman"]
+        if spec.method == "ce":
+            found |= controls(model, task)
+    return found
+
+
+def every_score(values: Tensor, weights: Tensor, z: Tensor) -> dict[str, float]:
+    """``distribution_scores``, the two parts of the squared error, and outliers."""
+    mean = weighted_mean(values, weights)
+    far = ((values - z[:, None]).abs() > FAR).double()
+    found = distribution_scores(values, z, weights)
+    found["bias2"] = (mean - z).square().mean().item()
+    found["spread"] = found["rmse_k1"] ** 2 - found["bias2"]
+    found["outliers"] = (weights * far).sum(dim=-1).mean().item()
+    found["spearman_k1"] = found["spearman_mean"]
+    return found
+
+
+def controls(policy: DecodingPolicy, task: Task) -> dict[str, dict]:
+    """What cross-entropy can do without further training: greedy, and cooled.
+
+    A temperature is chosen on the validation rows for each of ``SELECTION``; cooled
+    scores are named by what chose them.
+    """
+    greedy = policy.tokenizer.decode(policy.greedy(task.test.x)).cpu()
+    found = {"greedy": point_scores(greedy, task.test.z)}
+    if math.prod(policy.tokenizer.vocab_sizes) > ENUMERABLE:
+        return found
+    valid = list(at_temperatures(policy, task.valid))
+    test = list(at_temperatures(policy, task.test))
+    cooled = {}
+    for metric in SELECTION:
+        errors = [distribution_scores(v, task.valid.z, w)[metric] for v, w in valid]
+        i = min(range(len(errors)), key=errors.__getitem__)
+        cooled[metric] = {
+            "temperature": TEMPERATURES[i],
+            "valid": errors[i],
+            **every_score(*test[i], task.test.z),
+        }
+    return found | {"cooled": cooled}
+
+
+def at_temperatures(
+    policy: DecodingPolicy, split: Split
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Values and weights (N, V) of all strings at each of ``TEMPERATURES``."""
+    tokens, log_prob = exact_distribution(policy, split.x, TEMPERATURES)
+    values = policy.tokenizer.decode(tokens)
+    for at_temperature in log_prob.double().sum(dim=-1).exp():
+        yield values.expand_as(at_temperature), at_temperature
+
+
+def boosting(spec: RunSpec, task: Task, begin: float) -> dict:
+    """The record of tuned boosting: a distribution of one value."""
+    model, params = tuned_rival("Boosting", task, spec.seed)
+    seconds = time.perf_counter() - begin
+    prediction = torch.from_numpy(model.predict(task.valid.x.numpy()))[:, None]
+    valid = expected_sample_scores(prediction, task.valid.z)["rmse"]
+    found = rival_scores(model, task.test)
+    found["spearman_k1"] = found["spearman_mean"]
+    one = {"valid": valid, "step": 0, "exact": found, "drawn": found}
+    return {
+        "chosen": {metric: one for metric in SELECTION},
+        "history": [],
+        "params": params,
+        "seconds": seconds,
+        "peak_mb": peak_resident_bytes_of_run() / 1e6,
+    }
+
+
+def forget_peak() -> None:
+    """Let the process's peak of memory start here (Linux; elsewhere it cannot)."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_resident_bytes_of_run() -> int:
+    """The most memory this process held since ``forget_peak``, or ever."""
+    if sys.platform == "linux":
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return 1024 * next(int(s.split()[1]) for s in lines if s.startswith("VmHWM"))
+    return peak_resident_bytes()

@@ -1,0 +1,368 @@
+"""A study's runs: named by their settings, kept one by one, resumed, never mixed up."""
+
+import json
+import math
+from concurrent.futures import Future
+from dataclasses import fields
+
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load, save
+
+from genre2_mini.experiments import engine, studies
+from genre2_mini.experiments.budgets import BUDGETS, Budget
+from genre2_mini.experiments.engine import run_grids
+from genre2_mini.experiments.run_folder import RunFolder
+from genre2_mini.experiments.specs import RunSpec
+from genre2_mini.experiments.study import AGGREGATORS, Arm, Study
+from genre2_mini.experiments.tabular import METHODS, tabular
+from genre2_mini.experiments.trial import SELECTION, trial
+
+TINY = RunSpec("concrete", "ce", max_rows=60, steps=2, validate_every=1)
+OTHER = {  # another value for every field
+    "task": "mv",
+    "method": "remax",
+    "max_rows": 61,
+    "steps": 3,
+    "validate_every": 2,
+    "learning_rate": 1e-3,
+    "batch_size": 7,
+    "seed": 1,
+    "train_rows": 20,
+    "start": "0" * 20,
+    "keep_weights": True,
+    "tokenizer": {"type": "ScientificTokenizer"},
+    "model": {"d_model": 8},
+    "objective": {"num_samples": 2},
+    "device": "cuda",
+}
+
+
+class Here:
+    """An executor that runs at once, in this process."""
+
+    def __init__(self):
+        self.asked = []
+
+    def submit(self, function, spec, start):
+        self.asked.append(spec)
+        future = Future()
+        try:
+            future.set_result(function(spec, start))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+def made_up(valid=1.0, test=0.5):
+    """A record as a trial would make it."""
+    names = [f"{n}_{e}" for n in ("r2", "rmse", "mae", "spearman") for e in ["k1"]]
+    names += [
+        f"{n}_{e}"
+        for n in ("r2", "rmse", "mae", "spearman")
+        for e in ("mean", "median")
+    ]
+    exact = dict.fromkeys([*names, "crps", "bias2", "spread", "outliers"], test)
+    one = {"valid": valid, "step": 1, "exact": exact, "drawn": exact}
+    return {"chosen": dict.fromkeys(SELECTION, one), "history": [], "seconds": 2.0}
+
+
+@pytest.fixture
+def faked(monkeypatch):
+    """Trials that cost nothing: validation error 1 for a rate of 1e-3, else 2."""
+
+    def fake(spec, start):
+        record = made_up(valid=1.0 if spec.learning_rate == 1e-3 else 2.0)
+        weights = save({"w": torch.zeros(1)}) if spec.keep_weights else None
+        return record, weights
+
+    monkeypatch.setattr(engine, "trial", fake)
+
+
+# Names
+
+
+def test_equal_settings_are_the_same_run():
+    assert TINY.key == RunSpec(**{**TINY.settings}).key
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(RunSpec)])
+def test_every_setting_makes_another_run(name):
+    assert TINY.but(**{name: OTHER[name]}).key != TINY.key
+
+
+def test_what_is_unset_is_no_part_of_the_name():
+    """So a kind of setting that comes later renames no finished run."""
+    assert set(TINY.settings) == {
+        *("task", "method", "max_rows", "steps", "validate_every", "learning_rate"),
+        *("batch_size", "seed", "device"),
+    }
+
+
+# Trials
+
+
+@pytest.fixture(scope="module")
+def finished():
+    return trial(TINY.but(keep_weights=True))
+
+
+def timeless(record):
+    """Without what another run of the same would change."""
+    rows = [
+        {k: v for k, v in row.items() if k != "seconds"} for row in record["history"]
+    ]
+    rest = {k: v for k, v in record.items() if k not in ("seconds", "peak_mb")}
+    return rest | {"history": rows}
+
+
+def test_a_trial_depends_on_its_spec_alone(finished):
+    torch.manual_seed(99)
+    again, weights = trial(TINY.but(keep_weights=True))
+    assert timeless(again) == timeless(finished[0])
+    assert weights == finished[1]
+
+
+def test_a_trial_leaves_the_callers_random_numbers_alone():
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    trial(TINY.but(steps=1))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_each_selection_takes_its_lowest_validation_error(finished):
+    record, _ = finished
+    for metric, chosen in record["chosen"].items():
+        errors = [row[f"valid_{metric}"] for row in record["history"]]
+        assert chosen["valid"] == min(errors)
+        assert chosen["step"] == errors.index(min(errors))
+
+
+def test_a_later_stage_starts_where_the_first_one_was_best(finished):
+    record, weights = finished
+    later, none = trial(TINY.but(method="remax", start="x", steps=1), weights)
+    assert none is None
+    best = record["chosen"]["rmse_mean"]["valid"]
+    assert later["history"][0]["valid_rmse_mean"] == best
+
+
+def test_squared_error_is_bias_and_spread(finished):
+    exact = finished[0]["chosen"]["rmse_k1"]["exact"]
+    assert exact["bias2"] == pytest.approx(exact["rmse_mean"] ** 2)
+    assert exact["bias2"] + exact["spread"] == pytest.approx(exact["rmse_k1"] ** 2)
+
+
+def test_cross_entropy_has_its_controls(finished):
+    chosen = finished[0]["chosen"]["rmse_k1"]
+    cooled = chosen["cooled"]["rmse_k1"]
+    assert set(chosen["greedy"]) == {"r2", "rmse", "mae", "spearman"}
+    # Among its temperatures is 1, where it is the policy as it was chosen.
+    assert cooled["valid"] <= chosen["valid"] * 1.05
+    assert cooled["spread"] <= chosen["exact"]["spread"] + 1e-9
+
+
+def test_fewer_training_rows_leave_the_test_rows_as_they_are():
+    few, _ = trial(TINY.but(train_rows=8))
+    assert (
+        few["chosen"]["rmse_k1"]["exact"]
+        != trial(TINY)[0]["chosen"]["rmse_k1"]["exact"]
+    )
+
+
+def test_boosting_is_one_value_under_every_aggregator():
+    record, _ = trial(TINY.but(method="boosting", steps=0))
+    scores = record["chosen"]["rmse_k1"]["exact"]
+    for name in ("rmse_mean", "rmse_median"):
+        assert scores[name] == pytest.approx(scores["rmse_k1"])
+
+
+def test_a_run_that_diverges_is_a_result(finished):
+    spec = TINY.but(method="pointwise", learning_rate=1e30, steps=5)
+    record, _ = trial(spec)
+    assert "lower learning_rate" in record["failed"]
+
+
+def test_strings_of_another_tokenizer():
+    tokenizer = {"type": "NormalizedTokenizer", "base": 10, "num_digits": 2}
+    record, _ = trial(TINY.but(tokenizer=tokenizer))
+    assert set(record["chosen"]) == set(SELECTION)
+
+
+# The folder
+
+
+def test_a_record_comes_back_with_its_settings_and_versions(tmp_path):
+    folder = RunFolder(tmp_path)
+    assert folder.record(TINY) is None
+    saved = folder.save(TINY, made_up(), None)
+    assert folder.record(TINY) == json.loads(json.dumps(saved))
+    assert saved["settings"] == TINY.settings
+    assert saved["versions"]["torch"] == torch.__version__
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", '{"settings": {"task": "mv"}}'])
+def test_a_damaged_record_is_named_and_done_again(tmp_path, damage):
+    folder = RunFolder(tmp_path)
+    folder.save(TINY, made_up(), None)
+    folder.record_path(TINY).write_text(damage)
+    with pytest.warns(UserWarning, match=TINY.key):
+        assert folder.record(TINY) is None
+
+
+@pytest.mark.parametrize("damage", [b"", b"\x08" + b"\0" * 20, None])
+def test_a_run_without_its_weights_is_done_again(tmp_path, damage):
+    folder, spec = RunFolder(tmp_path), TINY.but(keep_weights=True)
+    folder.save(spec, made_up(), save({"w": torch.ones(3)}))
+    assert torch.equal(load(folder.weights(spec.key))["w"], torch.ones(3))
+    path = tmp_path / "weights" / f"{spec.key}.safetensors"
+    path.unlink() if damage is None else path.write_bytes(damage)
+    assert folder.record(spec) is None
+
+
+# Grids
+
+
+def two_levels(rates=(3e-4, 1e-3)):
+    choices = [{"learning_rate": rate} for rate in rates]
+    start = Arm(
+        {"task": "concrete", "method": "checkpoint"},
+        TINY.but(keep_weights=True),
+        choices,
+        shown=False,
+    )
+    remax = Arm(
+        {"task": "concrete", "method": "remax"},
+        TINY.but(method="remax"),
+        choices,
+        start,
+    )
+    return Study([start, remax], seeds=range(3))
+
+
+def test_the_first_seed_chooses_and_the_others_follow(tmp_path, faked):
+    study, here = two_levels(), Here()
+    run_grids(study.grids(), RunFolder(tmp_path), here, 1)
+    rates = {}
+    for spec in here.asked:
+        rates.setdefault((spec.method, spec.seed), []).append(spec.learning_rate)
+    for method in ("ce", "remax"):
+        assert rates[method, 0] == [3e-4, 1e-3]
+        assert rates[method, 1] == rates[method, 2] == [1e-3]
+
+
+def test_an_arm_starts_from_the_chosen_run_of_its_own_seed(tmp_path, faked):
+    study, here = two_levels(), Here()
+    run_grids(study.grids(), RunFolder(tmp_path), here, 1)
+    ce = {spec.key: spec for spec in here.asked if spec.method == "ce"}
+    for spec in here.asked:
+        if spec.method == "remax":
+            start = ce[spec.start]
+            assert (start.seed, start.learning_rate) == (spec.seed, 1e-3)
+
+
+def test_the_choice_knows_no_test_score(tmp_path, monkeypatch):
+    def fake(spec, start):
+        fast = spec.learning_rate == 1e-3
+        record = made_up(valid=1.0 if fast else 2.0, test=9.0 if fast else 0.1)
+        return record, save({"w": torch.zeros(1)}) if spec.keep_weights else None
+
+    monkeypatch.setattr(engine, "trial", fake)
+    study = two_levels()
+    run_grids(study.grids(), RunFolder(tmp_path), Here(), 1)
+    assert {c["learning_rate"] for c in study.chosen.values()} == {1e-3}
+
+
+def test_finished_runs_are_not_done_again(tmp_path, faked):
+    study = two_levels()
+    run_grids(study.grids(), RunFolder(tmp_path), Here(), 1)
+    again, here = two_levels(), Here()
+    records = run_grids(again.grids(), RunFolder(tmp_path), here, 1)
+    assert here.asked == []
+    assert len(records) == 8
+    assert again.chosen.keys() != study.chosen.keys()  # other objects
+    assert list(again.chosen.values()) == list(study.chosen.values())
+
+
+def test_a_failure_names_its_run_and_loses_no_other(tmp_path, monkeypatch):
+    def fake(spec, start):
+        if spec.method == "remax":
+            raise ValueError("no such thing")
+        return made_up(), save({"w": torch.zeros(1)})
+
+    monkeypatch.setattr(engine, "trial", fake)
+    with pytest.raises(RuntimeError, match=r"remax on concrete, seed 0.*no such thing"):
+        run_grids(two_levels().grids(), RunFolder(tmp_path), Here(), 1)
+    assert len(list((tmp_path / "runs").glob("*.json"))) == 4  # all cross-entropy
+
+
+def test_an_arm_that_always_diverges_is_named(tmp_path, monkeypatch):
+    failed = {"failed": "the loss is NaN"}, save({"w": torch.zeros(1)})
+    monkeypatch.setattr(engine, "trial", lambda spec, start: failed)
+    with pytest.raises(RuntimeError, match=r"checkpoint.*diverged"):
+        run_grids(two_levels().grids(), RunFolder(tmp_path), Here(), 1)
+
+
+# Tables
+
+
+def test_a_table_has_every_aggregator_of_every_run_once(tmp_path, faked):
+    study = two_levels()
+    table = study.table(run_grids(study.grids(), RunFolder(tmp_path), Here(), 1))
+    assert set(table["method"]) == {"remax"}
+    runs = table.set_index(["task", "method", "seed", "aggregator"]).index
+    assert runs.is_unique
+    assert len(runs) == 3 * len(AGGREGATORS)
+    assert table.drop(columns="peak_mb").notna().all(axis=None)
+
+
+def test_seconds_include_the_run_it_started_from(tmp_path, faked):
+    study = two_levels()
+    table = study.table(run_grids(study.grids(), RunFolder(tmp_path), Here(), 1))
+    assert set(table["seconds"]) == {4.0}
+
+
+def test_the_main_study_gives_all_the_same_number_of_steps():
+    budget = Budget(("concrete",), ce_steps=40, rl_steps=20, rates=(1e-3,))
+    for arm in tabular(budget).arms:
+        steps, method = arm.spec.steps, arm.labels["method"]
+        if method in ("pointwise", "histogram"):
+            assert steps == 60
+        elif method == "ppo":  # four passes over each batch
+            assert steps * 4 == 20
+        elif method not in ("checkpoint", "boosting"):
+            assert steps == 20
+            assert arm.start.spec.steps == 40
+
+
+@pytest.mark.parametrize("name", BUDGETS)
+def test_a_budget_names_tasks_that_exist(name):
+    study = studies.prepare_study("tabular", BUDGETS[name])
+    assert {arm.labels["method"] for arm in study.arms} == {"checkpoint", *METHODS}
+
+
+def test_unknown_names_are_refused_before_anything_is_trained():
+    with pytest.raises(ValueError, match="Did you mean 'concrete'"):
+        studies.prepare_study("tabular", Budget(("conrete",)))
+    with pytest.raises(ValueError, match="Did you mean 'remax'"):
+        studies.prepare_study("tabular", Budget(), ["remx"])
+
+
+def test_a_folder_with_runs_wants_a_word(tmp_path, faked):
+    RunFolder(tmp_path).save(TINY, made_up(), None)
+    with pytest.raises(FileExistsError, match=r"1 finished runs.*--resume"):
+        studies.run_study("tabular", two_levels(), tmp_path)
+
+
+def test_a_run_that_diverged_has_a_row_without_scores(tmp_path, monkeypatch):
+    def fake(spec, start):
+        if spec.method == "remax" and spec.seed == 1:
+            return {"failed": "the loss is NaN"}, None
+        return made_up(), save({"w": torch.zeros(1)}) if spec.keep_weights else None
+
+    monkeypatch.setattr(engine, "trial", fake)
+    study = two_levels()
+    table = study.table(run_grids(study.grids(), RunFolder(tmp_path), Here(), 1))
+    [row] = table[table["seed"] == 1].to_dict("records")
+    assert math.isnan(row["r2"])
+    assert pd.isna(row["aggregator"])
