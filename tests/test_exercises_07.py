@@ -38,6 +38,10 @@ def summed(log_prob, reward):
     return -(log_prob * reward.detach()).sum()
 
 
+def summed_over_samples(log_prob, reward):
+    return -(log_prob * reward.detach()).sum(dim=1).mean()
+
+
 def ascending(log_prob, reward):
     return (log_prob * reward.detach()).mean()
 
@@ -107,6 +111,10 @@ def ratio_differentiated_twice(log_prob, old_log_prob, reward):
     return -((log_prob - old_log_prob).exp() * log_prob * reward).mean()
 
 
+def summed_ratios(log_prob, old_log_prob, reward):
+    return len(reward) * ratio_alone(log_prob, old_log_prob, reward)
+
+
 def ratio_without_gradient(log_prob, old_log_prob, reward):
     return -((log_prob - old_log_prob).exp().detach() * reward).mean()
 
@@ -158,22 +166,25 @@ RIGHT = [
 WRONG = [
     (check_reinforce_loss, stub, "is None"),
     (check_reinforce_loss, reward_not_detached, "detach it"),
-    (check_reinforce_loss, means_then_product, "the loss is"),
-    (check_reinforce_loss, summed, "the loss is"),
-    (check_reinforce_loss, ascending, "the loss is"),
+    (check_reinforce_loss, means_then_product, "multiply before the mean"),
+    (check_reinforce_loss, summed, "it sums somewhere"),
+    (check_reinforce_loss, summed_over_samples, "it sums somewhere"),
+    (check_reinforce_loss, ascending, "the sign"),
+    (check_reinforce_loss, lambda log_prob, r: -log_prob.mean(), "the loss is"),
     (check_reinforce_loss, all_detached, "log_prob must keep its own"),
     (check_score, stub, "is None"),
     (check_score, lambda p, token: p, "the score of token 0"),
     (check_score, of_cross_entropy, "the drawn token's logit goes up"),
-    (check_score, only_the_drawn, "the score of token 0"),
+    (check_score, only_the_drawn, "p is a softmax"),
     (check_noise, stub, "is None"),
     (check_noise, second_moment, "take the mean's own off"),
-    (check_noise, of_one_string, "S = 16"),
-    (check_noise, a_deviation, "the variance with"),
+    (check_noise, of_one_string, "the variance of one string"),
+    (check_noise, a_deviation, "that is its root"),
     (check_fresh_again, stub, "return a loss"),
     (check_fresh_again, reinforce, "not as it would be now"),
-    (check_fresh_again, ratio_upside_down, "strings of the old policy"),
-    (check_fresh_again, ratio_differentiated_twice, "strings of the old policy"),
+    (check_fresh_again, ratio_upside_down, "upside down"),
+    (check_fresh_again, ratio_differentiated_twice, "one is enough"),
+    (check_fresh_again, summed_ratios, "strings of the old policy"),
     (check_fresh_again, ratio_without_gradient, "no gradient"),
     (check_cosine_to_exact, stub, "return the cosine"),
     (check_cosine_to_exact, lambda *_: 1.0, "with the other sign"),

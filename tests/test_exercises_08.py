@@ -142,6 +142,7 @@ def test_a_right_answer_is_correct(check, answer):
         (checks.check_biased, None, "a set of names"),
         (checks.check_biased, set(), "the set is empty"),
         (checks.check_biased, {"greedy"}, "no suspects"),
+        (checks.check_biased, "median of all", "one more"),
         (checks.check_biased, checks.SUSPECTS, "does that baseline depend"),
         (checks.check_biased, {"median of all"}, "one more"),
         (checks.check_with_values, lambda *_: None, "returned None"),

@@ -117,6 +117,7 @@ def test_a_right_answer_is_correct(check, answer):
             lambda p, q: (q - p).float().exp() - 1 - (q - p).float(),
             "torch.expm1",
         ),
+        (checks.check_k3, lambda p, q: (q - p).exp() - 1 - (q - p), "torch.expm1"),
         (checks.check_grpo_advantage, lambda _: None, "returned None"),
         (
             checks.check_grpo_advantage,

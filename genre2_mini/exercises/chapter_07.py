@@ -22,6 +22,12 @@ __all__ = [
 DOUBLE = torch.float64
 
 
+def _is(given: object, number: Tensor) -> bool:
+    """Whether an answer is this number."""
+    given = torch.as_tensor(given if given is not None else torch.nan).detach()
+    return given.ndim == 0 and torch.isclose(given.double(), number.double()).item()
+
+
 def _normal(*shape: int, seed: int = 0) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(*shape, generator=generator, dtype=DOUBLE)
@@ -34,7 +40,15 @@ def check_reinforce_loss(answer):
     scale = torch.tensor(2.0, dtype=DOUBLE, requires_grad=True)
     reward = scale * _normal(3, 4, seed=1)
     loss = answer(log_prob, reward)
-    require_close(loss, -(log_prob * reward).mean(), "the loss")
+    product = (log_prob * reward).detach()
+    require(not _is(loss, product.mean()), "the sign: `backward` walks downhill")
+    slips = (product.sum(), product.sum(dim=1).mean(), product.sum(dim=0).mean())
+    sums = any(_is(loss, sign * slip) for slip in slips for sign in (1, -1))
+    require(not sums, "it sums somewhere: take the mean over all N · S strings")
+    apart = log_prob.mean() * reward.mean()
+    mixed = _is(loss, apart) or _is(loss, -apart)
+    require(not mixed, "each string has its own reward: multiply before the mean")
+    require_close(loss, -product.mean(), "the loss")
     require(loss.requires_grad, "the loss has no gradient: log_prob must keep its own")
     by_log_prob, by_reward = torch.autograd.grad(
         loss, [log_prob, scale], allow_unused=True
@@ -61,6 +75,10 @@ def check_score(answer):
                     not torch.allclose(given, -want),
                     "that is the gradient of −log p: the drawn token's logit goes up",
                 )
+                require(
+                    not torch.allclose(given, want * (want > 0)),
+                    "the other tokens' logits have a gradient too: p is a softmax",
+                )
             require_close(given, want, f"the score of token {token} of {size}")
 
 
@@ -80,6 +98,11 @@ def check_noise(answer):
                 not torch.allclose(torch.as_tensor(given, dtype=DOUBLE), second),
                 "that is the mean squared length: take the mean's own off",
             )
+            require(
+                num_samples == 1 or not _is(given, want * num_samples),
+                "that is the variance of one string: S of them are averaged",
+            )
+            require(not _is(given, want.sqrt()), "that is its root: wanted, the square")
         what = f"the variance with {strings} strings and S = {num_samples}"
         require_close(given, want, what)
 
@@ -97,7 +120,7 @@ def check_fresh_again(answer):
     loss = answer(log_prob[which], old[which], reward[which])
     require(loss is not None, "fresh_again returned None: return a loss")
     require(loss.requires_grad, "the loss has no gradient")
-    (given,) = torch.autograd.grad(loss, logits)
+    (given,) = torch.autograd.grad(loss, logits, retain_graph=True)
     stale = torch.autograd.grad(
         -(logits.log_softmax(dim=0)[which] * reward[which]).mean(), logits
     )[0]
@@ -105,6 +128,15 @@ def check_fresh_again(answer):
         not torch.allclose(given, stale),
         "this counts each string as often as it was drawn then, not as it would be now",
     )
+    ratio = (log_prob - old).exp()
+    flipped = (log_prob[which] * (reward / ratio.detach())[which]).mean()
+    twice = (ratio * log_prob * reward)[which].mean()
+    for slip, reason in (
+        (flipped, "the ratio is upside down: likelier now must count more"),
+        (twice, "ratio and log π both have a gradient here: one is enough"),
+    ):
+        (slipped,) = torch.autograd.grad(-slip, logits, retain_graph=True)
+        require(not torch.allclose(given, slipped), reason)
     require_close(given, want, "the mean gradient of strings of the old policy")
 
 

@@ -100,7 +100,7 @@ def check_expected_gradient(answer: Callable) -> None:
 def check_biased(answer: set) -> None:
     """The names of the biased baselines among the suspects."""
     require(answer is not None, "it is None: make it a set of names")
-    named = set(answer)
+    named = {answer} if isinstance(answer, str) else set(answer)
     require(named, "the set is empty: at least one of the five is biased")
     unknown = named - SUSPECTS
     require(not unknown, f"{sorted(map(str, unknown))} are no suspects")
