@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -115,8 +116,13 @@ class Tree(NamedTuple):
     outputs: Tensor  # (ΣR, …), level by level
 
 
-def walk(reader, x: Tensor, children: Callable[[int, Tensor], Edges]) -> Tree:
-    """Read a tree of prefixes, one batched step a level, dropout off.
+def walk(
+    reader,
+    x: Tensor,
+    children: Callable[[int, Tensor], Edges],
+    dropout: bool = False,
+) -> Tree:
+    """Read a tree of prefixes, one batched step a level, dropout off unless asked for.
 
     Parameters
     ----------
@@ -127,7 +133,7 @@ def walk(reader, x: Tensor, children: Callable[[int, Tensor], Edges]) -> Tree:
     """
     outputs, edges = [], []
     last = reader.tokenizer.num_tokens - 1
-    with evaluating(reader):
+    with nullcontext() if dropout else evaluating(reader):
         h, cache = reader.encoder(x), KVCache()
         for k in range(last + 1):
             outputs.append(reader.step(h, k, cache))
@@ -251,6 +257,15 @@ def score_strings(
     x : (N, …); tokens (M, K) and owner (M,) : sorted, at least one string an input.
     """
     return scored(walk(policy, x, replay(tokens, owner)))
+
+
+def read_with_dropout(policy: DecodingPolicy, x: Tensor, rollout: Rollout) -> Rollout:
+    """The strings of a rollout, read once more in training mode: one network of many.
+
+    Its log-probabilities are not those the strings were drawn with.
+    """
+    again = walk(policy, x, replay(rollout.tokens, rollout.owner), dropout=True)
+    return replace(rollout, **vars(scored(again)))
 
 
 def scored(tree: Tree) -> Strings:

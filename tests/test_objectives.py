@@ -453,6 +453,31 @@ def test_the_dropout_test_would_notice_dropout(x, z):
     assert trained != evaluated
 
 
+@pytest.mark.parametrize("kind", [GenRe2, ExpertSupervision])
+def test_dropout_of_the_gradient_leaves_the_strings_as_they_are(x, z, kind):
+    """Where it is asked for, only the loss sees it: nothing that was drawn."""
+    tokenizer = NormalizedTokenizer(base=2, num_digits=3, low=-2.0, high=2.0)
+    policy = make_policy(tokenizer, dropout=0.5).train()
+    (without, plain), (with_it, report) = (
+        only_loss(kind(dropout=dropout), policy, x, z) for dropout in (False, True)
+    )
+    assert with_it != without
+    for drawn in ("reward", "reward_greedy", "distinct_leaves"):
+        assert report[drawn] == plain[drawn]
+
+
+@pytest.mark.parametrize("kind", [GenRe2, ExpertSupervision])
+def test_without_a_rate_dropout_of_the_gradient_changes_nothing(x, z, kind):
+    tokenizer = NormalizedTokenizer(base=2, num_digits=3, low=-2.0, high=2.0)
+    policy = make_policy(tokenizer, dropout=0.0).train()
+    losses = [
+        next(kind(dropout=d).losses(policy, x, z, torch.Generator().manual_seed(0)))[0]
+        for d in (False, True)
+    ]
+    slopes = [gradient(policy, loss) for loss in losses]
+    torch.testing.assert_close(*slopes)
+
+
 # Refusals.
 
 

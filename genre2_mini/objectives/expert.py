@@ -12,7 +12,7 @@ from genre2_mini.objectives.objective import Losses, check_at_least
 from genre2_mini.objectives.reinforce import REINFORCE, policy_gradient, report
 from genre2_mini.objectives.remax import ReMax
 from genre2_mini.policy import DecodingPolicy
-from genre2_mini.rollouts import Rollout
+from genre2_mini.rollouts import Rollout, read_with_dropout
 from genre2_mini.tokenizers import Tokenizer
 
 
@@ -35,9 +35,12 @@ class GenRe2(ReMax):
     Parameters
     ----------
     expert_weight : the paper's code has 0.05 for tables, 0.1 for programs.
+    dropout : read the drawn strings once more with dropout on, and differentiate that:
+        a regulariser where rows are few. Strings are always drawn without dropout.
     """
 
     expert_weight: float = 0.05
+    dropout: bool = False
 
     def __post_init__(self) -> None:
         check_at_least(1, num_samples=self.num_samples)
@@ -47,6 +50,8 @@ class GenRe2(ReMax):
         """Yield one loss for a batch x (N, …), z (N,)."""
         rollout, reward = self.roll(model, x, z, generator)
         advantage = self.advantage(rollout, reward)
+        if self.dropout:
+            rollout = read_with_dropout(model, x, rollout)
         expert = expert_loss(rollout, model.tokenizer, z)
         loss = policy_gradient(rollout, advantage) + self.expert_weight * expert
         yield loss, report(rollout, reward, advantage) | {"expert": expert.detach()}
@@ -56,12 +61,16 @@ class GenRe2(ReMax):
 class ExpertSupervision(REINFORCE):
     """The expert alone, on the same rollouts: the control without a reward.
 
-    ``reward`` is only reported.
+    ``reward`` is only reported. ``dropout`` is that of :class:`GenRe2`.
     """
+
+    dropout: bool = False
 
     def losses(self, model: DecodingPolicy, x, z, generator=None) -> Losses:
         """Yield one loss for a batch x (N, …), z (N,)."""
         rollout, reward = self.roll(model, x, z, generator)
+        if self.dropout:
+            rollout = read_with_dropout(model, x, rollout)
         expert = expert_loss(rollout, model.tokenizer, z)
         none = torch.zeros_like(reward)
         yield expert, report(rollout, reward, none) | {"expert": expert.detach()}
