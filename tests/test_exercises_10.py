@@ -38,6 +38,14 @@ def best_once(reward, grid, targets):
     return grid[reward(grid.expand(len(targets), -1), targets).amax(dim=0).argmax()]
 
 
+def its_place(reward, grid, targets):
+    return reward(grid.expand(len(targets), -1), targets).mean(dim=0).argmax()
+
+
+def what_it_earns(reward, grid, targets):
+    return reward(grid.expand(len(targets), -1), targets).mean(dim=0).max()
+
+
 # The quantile
 
 
@@ -87,6 +95,10 @@ def flat_beyond(values, z, limit):
 def with_a_step(values, z, limit):
     far = error(values, z).abs()
     return -torch.where(far <= limit, far.square() / 2, limit * far)
+
+
+def a_huber_loss(values, z, limit):
+    return -huber(values, z, limit)
 
 
 def without_the_half(values, z, limit):
@@ -151,6 +163,15 @@ def this_digit_only(reward, potential, scores):
     return (each[..., None] * scores).sum(dim=1)
 
 
+def payments_alone(reward, potential, scores):
+    return rewards_to_go(0 * reward, potential, scores)
+
+
+def only_what_comes_after(reward, potential, scores):
+    to_go = reward[:, None] - potential[:, 1:]
+    return (to_go[..., None] * scores).sum(dim=1)
+
+
 def added(reward, potential, scores):
     return rewards_to_go(reward, -potential, scores)
 
@@ -166,6 +187,8 @@ WRONG = [
     (check_best_answer, earns_the_least, "earns the least"),
     (check_best_answer, always_the_mean, "absolute error"),
     (check_best_answer, best_once, "wanted 5"),
+    (check_best_answer, its_place, "place in the grid"),
+    (check_best_answer, what_it_earns, "what the best answer earns"),
     (check_pinball_reward, sides_swapped, "which side"),
     (check_pinball_reward, a_loss, "best answer"),
     (check_pinball_reward, absolute, "best answer"),
@@ -173,6 +196,7 @@ WRONG = [
     (check_pinball_reward, broadcast_along_samples, "trailing axis"),
     (check_huber_reward, flat_beyond, "flat beyond"),
     (check_huber_reward, with_a_step, "do not meet"),
+    (check_huber_reward, a_huber_loss, "that is a loss"),
     (check_huber_reward, without_the_half, "the reward with limit"),
     (check_suspicious, worse_than_at_first, "then parted"),
     (check_suspicious, entropy_fell, "policy sharpens"),
@@ -182,6 +206,8 @@ WRONG = [
     (check_suspicious, never, "called fine"),
     (check_shaped_step, whole_string, "whole string"),
     (check_shaped_step, no_potential, "not used yet"),
+    (check_shaped_step, payments_alone, "final reward is paid"),
+    (check_shaped_step, only_what_comes_after, "belongs to digit k"),
     (check_shaped_step, this_digit_only, "steps of eight"),
     (check_shaped_step, added, "steps of eight"),
 ]

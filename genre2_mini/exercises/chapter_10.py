@@ -41,11 +41,18 @@ def check_best_answer(answer):
     for name, reward, want in cases:
         given = answer(reward, grid, targets)
         require(given is not None, "it returned None: return a number of the grid")
-        given = float(given)
-        worst = grid[(reward(grid.expand(5, -1), targets).mean(0)).argmin()].item()
+        given, earned = float(given), reward(grid.expand(5, -1), targets).mean(dim=0)
         require(
-            given != worst or given == want,
+            given != grid[earned.argmin()],
             f"for {name} it is {given:g}, the answer that earns the least",
+        )
+        require(
+            given != earned.argmax(),
+            f"for {name} it is {given:g}, a place in the grid: return the number there",
+        )
+        require(
+            given != earned.max(),
+            f"for {name} it is {given:g}, what the best answer earns, not the answer",
         )
         require(given == want, f"for {name} it is {given:g}, wanted {want:g}")
 
@@ -106,6 +113,10 @@ def check_huber_reward(answer):
             require(
                 not torch.allclose(given, broken),
                 "the two pieces do not meet at the limit: there is a step",
+            )
+            require(
+                not torch.allclose(given, -want),
+                "the sign: that is a loss, and a reward is largest at the truth",
             )
         require_close(given, want, f"the reward with limit {limit:g}")
 
@@ -184,4 +195,13 @@ def check_shaped_step(answer):
         )
         plain = reward[:, None] * scores.sum(dim=1)
         require(not torch.allclose(given, plain), "the potential is not used yet")
+        paid = (
+            potential.diff(dim=1).flip(1).cumsum(1).flip(1)[..., None] * scores
+        ).sum(1)
+        require(not torch.allclose(given, paid), "the final reward is paid as well")
+        late = ((reward[:, None] - potential[:, 1:])[..., None] * scores).sum(dim=1)
+        require(
+            not torch.allclose(given, late),
+            "what is paid for digit k itself belongs to digit k",
+        )
     require_close(given, want, "the steps of eight strings")

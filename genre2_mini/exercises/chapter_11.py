@@ -22,6 +22,7 @@ def check_by_hand(answer: Mapping[str, int | None]) -> None:
     for prefix, digit in PREFIXES.items():
         got = answer[prefix]
         require(got is not None, f"the digit after {prefix!r} is None: fill it in")
+        got = int(got)
         copied = int("407"[len(prefix)])
         require(
             got == digit or got != copied,
