@@ -324,7 +324,7 @@ def test_seconds_include_the_run_it_started_from(tmp_path, faked):
 
 def test_the_main_study_gives_all_the_same_number_of_steps():
     budget = Budget(("concrete",), ce_steps=40, rl_steps=20, rates=(1e-3,))
-    for arm in tabular(budget).arms:
+    for arm in tabular("concrete", budget):
         steps, method = arm.spec.steps, arm.labels["method"]
         if method in ("pointwise", "histogram"):
             assert steps == 60

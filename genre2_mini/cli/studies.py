@@ -32,9 +32,7 @@ Methods = Annotated[
     str | None, typer.Option(help="Methods, such as ce,remax,genre2 (default: all).")
 ]
 Seeds = Annotated[int | None, typer.Option(min=1, help="Runs of each, seeds 0, 1, …")]
-MaxRows = Annotated[
-    int | None, typer.Option(min=50, help="Rows of a table, at most.")
-]
+MaxRows = Annotated[int | None, typer.Option(min=50, help="Rows of a table, at most.")]
 Jobs = Annotated[
     int, typer.Option(min=1, help="Processes of one thread each, on this machine.")
 ]

@@ -2,26 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
+from genre2_mini.experiments.ablations import (
+    data_size,
+    expert,
+    periodic,
+    reward,
+    scale,
+    tokenisation,
+)
 from genre2_mini.experiments.budgets import Budget
 from genre2_mini.experiments.engine import executor_of, run_grids
 from genre2_mini.experiments.results import save_results
 from genre2_mini.experiments.run_folder import RunFolder
-from genre2_mini.experiments.study import Study
+from genre2_mini.experiments.study import Arm, Study
 from genre2_mini.experiments.study_report import study_report
-from genre2_mini.experiments.tabular import METHODS, tabular
+from genre2_mini.experiments.tabular import tabular
 from genre2_mini.tasks import describe_task
 
-STUDIES = {"tabular": tabular}
+STUDIES: dict[str, Callable[[str, Budget], Iterator[Arm]]] = {
+    "tabular": tabular,
+    "tokenisation": tokenisation,
+    "reward": reward,
+    "expert": expert,
+    "data-size": data_size,
+    "periodic": periodic,
+    "scale": scale,
+}
 
 
 def prepare_study(
     name: str, budget: Budget, methods: Sequence[str] | None = None
 ) -> Study:
-    """A study's arms, checked before anything is trained.
+    """A study's arms on the budget's tasks, checked before anything is trained.
 
     Parameters
     ----------
@@ -33,14 +49,18 @@ def prepare_study(
     """
     for task in budget.tasks:
         describe_task(task)
+    arms = [arm for task in budget.tasks for arm in STUDIES[name](task, budget)]
+    known = {arm.labels["method"]: None for arm in arms if arm.shown}
     for method in methods or ():
-        if method not in METHODS:
-            close = get_close_matches(method, METHODS, n=1)
+        if method not in known:
+            close = get_close_matches(method, known, n=1)
             hint = f" Did you mean {close[0]!r}?" if close else ""
             raise ValueError(
-                f"unknown method {method!r}.{hint} Methods: {', '.join(METHODS)}"
+                f"unknown method {method!r}.{hint} Methods: {', '.join(known)}"
             )
-    return STUDIES[name](budget, methods)
+    kept = [arm for arm in arms if arm.labels["method"] in (methods or known)]
+    starts = {arm.start for arm in kept}
+    return Study([a for a in arms if a in starts or a in kept], range(budget.seeds))
 
 
 def run_study(
@@ -68,6 +88,6 @@ def run_study(
     with executor_of(jobs, dask) as (executor, parallel):
         records = run_grids(study.grids(), folder, executor, parallel)
     table = study.table(records)
-    path = folder.path / f"{name}.csv"
+    path = folder.path / f"{name.replace('-', '_')}.csv"
     save_results(table, path)
     return f"{study_report(table)}\n\n{len(table)} rows in {path}"

@@ -14,6 +14,9 @@ def study_report(table: pd.DataFrame) -> str:
 
     The gains need two seeds or more, and a table in which every run has its scores.
     """
+    if "setting" in table:  # each is a method of its own to compare
+        text = table["method"] + ", " + table["setting"]
+        table = table.assign(method=text.str.removesuffix(", none"))
     title = "Mean test R² over tasks and seeds"
     parts = [f"{title}\n{means(table).to_string(float_format='{:.3f}'.format)}"]
     methods = table["method"].unique()

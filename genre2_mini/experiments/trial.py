@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from genre2_mini.evaluation import ENUMERABLE, evaluate, predict_distribution
 from genre2_mini.experiments.mismatch import exact_distribution
+from genre2_mini.experiments.named_rewards import named_reward
 from genre2_mini.experiments.rivals import rival_scores, tuned_rival
 from genre2_mini.experiments.specs import RunSpec
 from genre2_mini.experiments.timing import peak_resident_bytes
@@ -98,7 +99,10 @@ def with_train_rows(task: Task, rows: int | None) -> Task:
 
 def objective(spec: RunSpec, task: Task) -> Objective:
     """The method's objective with the spec's arguments."""
-    return METHODS[spec.method].objective(**spec.objective)
+    arguments = dict(spec.objective)
+    if "reward" in arguments:
+        arguments["reward"] = named_reward(arguments["reward"], task.train.z)
+    return METHODS[spec.method].objective(**arguments)
 
 
 def train(spec: RunSpec, model: nn.Module, task: Task) -> tuple[list[dict], dict]:
