@@ -95,6 +95,14 @@ def test_its_figures_have_a_caption_a_name_and_an_alt_text(path):
             assert len(about["image"]["alt"]) > 20
 
 
+@each_notebook
+def test_the_page_skips_what_needs_a_live_kernel_and_nothing_else(path):
+    """Widgets: a page would show them dead. The tests of Colab do run these cells."""
+    for cell in cells(path, "code"):
+        live = re.search(r"^explore_\w+\(", cell.source, re.M) is not None
+        assert ("skip-execution" in cell.metadata.get("tags", [])) == live
+
+
 @each_chapter
 def test_a_chapter_opens_with_a_promise_and_ends_with_measurements(path):
     opening, *_, ending = (cell.source for cell in cells(path, "markdown"))

@@ -112,6 +112,14 @@ def test_no_page_names_a_folder_of_the_machine_that_built_it():
         assert str(ROOT) not in page.read_text("utf-8"), page
 
 
+def test_no_page_has_a_widget_that_would_need_a_kernel():
+    """Neither one that is dead, nor its state, nor the scripts that would show it."""
+    signs = ("jupyter.widget", "jupyter-widgets", "Box(children=")
+    for page in HTML.rglob("*.html"):
+        text = page.read_text("utf-8")
+        assert not [sign for sign in signs if sign in text], page
+
+
 @pytest.mark.parametrize("page", WITH_MATHS)
 def test_maths_is_typeset_from_disk(visit, page):
     shown = visit(from_disk(page))
