@@ -18,6 +18,7 @@ from genre2_mini.tasks import Split
 # They bound the memory of an evaluation, whatever its rows. Evenly spread strings share
 # fewer prefixes than drawn ones.
 STRINGS_AT_ONCE, SPREAD_AT_ONCE = 2**15, 2**13
+ROWS_AT_ONCE = 2**12  # of a head, whose encoder may hold hundreds of waves a row
 ENUMERABLE = 20_000  # strings; of more than that, a prediction looks at some
 EXACT, SPREAD = 2**20, 1024  # evenly spread samples: of all strings, of some
 
@@ -47,7 +48,8 @@ def predict_distribution(
     """
     device = next(model.parameters()).device
     if not isinstance(model, DecodingPolicy):
-        values, weights = model.predict_distribution(x.to(device))
+        parts = map(model.predict_distribution, x.to(device).split(ROWS_AT_ONCE))
+        values, weights = map(torch.cat, zip(*parts, strict=True))
         return values.cpu(), weights.cpu()
     values, shares, sizes = [], [], []
     for rollout, rows in rollouts(model, x.to(device), num_samples, seed):

@@ -134,6 +134,7 @@ def build_model(
     num_heads: int = 4,
     num_layers: int = 2,
     dropout: float = 0.1,
+    periodic: bool = False,
     seed: int = 0,
 ) -> nn.Module:
     """The method's network for a task, with the initial weights of ``seed``.
@@ -143,6 +144,7 @@ def build_model(
     tokenizer : fitted to the task's training targets here; None is 8 binary digits.
     d_model, num_heads, num_layers, dropout : the transformer.
     hidden : width of the encoder's two hidden layers.
+    periodic : whether the encoder reads numeric columns through waves, too.
 
     Raises
     ------
@@ -156,7 +158,13 @@ def build_model(
         )
     with torch.random.fork_rng(devices=[]):  # leaves the caller's generator alone
         torch.manual_seed(seed)
-        encoder = RowEncoder(task.num_features, d_model, hidden, dropout=dropout)
+        encoder = RowEncoder(
+            task.num_features,
+            d_model,
+            hidden,
+            dropout=dropout,
+            num_periodic=len(task.schema.numeric) if periodic else 0,
+        )
         if method.model == POINT:
             targets = task.train.z.shape[1] if several else 1
             return PointwiseHead(encoder, d_model, targets)

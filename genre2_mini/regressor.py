@@ -49,6 +49,8 @@ class DecodingRegressor(RegressorMixin, BaseEstimator):
     method : ``"genre2"``, ``"remax"``, ``"ce"``, … a key of ``methods.METHODS``.
     tokenizer : how numbers become digits, fitted here; None is 8 binary digits.
     d_model, hidden, num_heads, num_layers, dropout : sizes of the network.
+    periodic : whether the network reads numeric columns through waves of learned
+        frequencies, too (``encoders.PeriodicEmbedding``).
     ce_steps, rl_steps : batches of cross-entropy, then of the method. A method without
         a first stage gets the sum.
     batch_size, learning_rate : optimisation, by AdamW.
@@ -86,6 +88,7 @@ class DecodingRegressor(RegressorMixin, BaseEstimator):
         num_heads: int = 4,
         num_layers: int = 2,
         dropout: float = 0.1,
+        periodic: bool = False,
         ce_steps: int = 1000,
         rl_steps: int = 300,
         batch_size: int = 128,
@@ -106,6 +109,7 @@ class DecodingRegressor(RegressorMixin, BaseEstimator):
         self.num_heads = num_heads
         self.num_layers = num_layers
         self.dropout = dropout
+        self.periodic = periodic
         self.ce_steps = ce_steps
         self.rl_steps = rl_steps
         self.batch_size = batch_size
@@ -153,10 +157,10 @@ class DecodingRegressor(RegressorMixin, BaseEstimator):
             target = target.iloc[:, 0]
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         task = training_task(frame, target, self.validation_fraction, seed)
-        names = "d_model", "hidden", "num_heads", "num_layers", "dropout"
-        sizes = {name: getattr(self, name) for name in names}
+        names = "d_model", "hidden", "num_heads", "num_layers", "dropout", "periodic"
+        network = {name: getattr(self, name) for name in names}
         tokenizer = copy.deepcopy(self.tokenizer)  # a parameter stays as it was given
-        model = build_model(method, task, tokenizer, seed=seed, **sizes).to(device)
+        model = build_model(method, task, tokenizer, seed=seed, **network).to(device)
         self.history_ = train(
             model,
             task,

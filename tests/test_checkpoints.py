@@ -70,6 +70,25 @@ def test_a_pointwise_head_from_before_several_targets_has_one(file, x):
     assert torch.equal(load_checkpoint(file).model(x), head(x))
 
 
+def test_an_encoder_of_periodic_features_comes_back(file, x):
+    encoder = RowEncoder(4, d_model=16, num_periodic=3)
+    head = PointwiseHead(encoder, d_model=16).eval()
+    save_checkpoint(file, head)
+    loaded = load_checkpoint(file).model
+    assert loaded.config == head.config
+    assert loaded.encoder.num_periodic == 3
+    assert torch.equal(loaded(x), head(x))
+
+
+def test_an_encoder_from_before_periodic_features_has_none(file, x):
+    head = PointwiseHead(RowEncoder(4, d_model=16), d_model=16).eval()
+    save_checkpoint(file, head)
+    assert "num_periodic" not in head.config["encoder"]  # and files stay as they were
+    loaded = load_checkpoint(file).model
+    assert loaded.encoder.num_periodic == 0
+    assert torch.equal(loaded(x), head(x))
+
+
 def test_a_histogram_that_cannot_be_is_refused(file):
     save_checkpoint(file, HistogramHead(RowEncoder(4)))
     rewrite(file, lambda config: config.update(bound=-3.0))
@@ -159,6 +178,10 @@ def rewrite(path, change):
         (lambda config: config.pop("encoder"), "cannot rebuild the model"),
         (lambda config: config.update(surprise=1), "cannot rebuild the model"),
         (lambda config: config["encoder"].update(type="Path"), "cannot rebuild"),
+        (lambda config: config["encoder"].update(num_periodic=1), "do not fit"),
+        (lambda config: config["encoder"].update(num_periodic=9), "num_periodic=9"),
+        (lambda config: config["encoder"].update(num_periodic=-1), "a size beyond"),
+        (lambda config: config["encoder"].update(num_periodic=2**40), "a size beyond"),
         (lambda config: config["tokenizer"].update(base=1), "cannot rebuild"),
         (lambda config: config.update(tokenizer=[1]), "cannot rebuild"),
     ],
@@ -169,6 +192,10 @@ def rewrite(path, change):
         "no encoder",
         "extra argument",
         "no such encoder",
+        "waves without weights",
+        "more waves than features",
+        "fewer waves than none",
+        "waves beyond memory",
         "bad tokenizer",
         "no tokenizer",
     ],

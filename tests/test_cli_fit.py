@@ -65,7 +65,7 @@ def test_a_real_table_is_learnt_and_predicted_by_the_command_that_fit_names(tmp_
 def test_the_options_defaults_are_the_estimators():
     estimator = inspect.signature(DecodingRegressor).parameters
     options = inspect.signature(model.fit).parameters
-    for name in ("method", "ce_steps", "rl_steps", "learning_rate"):
+    for name in ("method", "ce_steps", "rl_steps", "learning_rate", "periodic"):
         assert options[name].default == estimator[name].default
 
 
@@ -122,6 +122,19 @@ def test_a_subset_is_split_like_a_table():
     make_table().to_csv("t.csv", index=False)
     fit = ["fit", "t.csv", "--target", "y", "--out", "m", "--max-rows", "20", *QUICK]
     assert json.loads(run(*fit, "--json")[1])["rows"] == {"train": 16, "test": 4}
+
+
+@pytest.mark.parametrize(
+    ("option", "num_periodic"),
+    [([], 0), (["--no-periodic"], 0), (["--periodic"], 2)],
+)
+def test_numeric_columns_are_read_through_waves_when_asked(option, num_periodic):
+    make_table().drop(columns="ŷ₂").to_csv("t.csv", index=False)
+    fit = ["fit", "t.csv", "--target", "y", "--out", "m", *QUICK, *option, "--json"]
+    code, out, _ = run(*fit)
+    assert code == 0
+    assert json.loads(out)["periodic"] == (num_periodic > 0)
+    assert DecodingRegressor.load("m").model_.encoder.num_periodic == num_periodic
 
 
 def test_a_model_is_replaced_only_when_asked_and_only_by_a_finished_one():

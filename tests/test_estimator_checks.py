@@ -21,6 +21,7 @@ ESTIMATORS = [
     DecodingRegressor(tokenizer=NormalizedTokenizer(2, 5), **SMALL),
     DecodingRegressor("ce", tokenizer=ScientificTokenizer(2, 1), **SMALL),
     DecodingRegressor("pointwise", **SMALL),
+    DecodingRegressor("pointwise", periodic=True, **SMALL),
 ]
 # Checks that cannot apply, by name and with the reason. There are none.
 EXCUSED: dict[str, str] = {}

@@ -165,6 +165,18 @@ def test_no_rollout_draws_more_strings_than_allowed(
     assert values.shape == weights.shape
 
 
+@pytest.mark.parametrize(("num_rows", "expected"), [(0, [0]), (4, [4]), (9, [4, 4, 1])])
+def test_no_head_reads_more_rows_than_allowed(monkeypatch, num_rows, expected):
+    head, seen = tiny_head().double(), []
+    whole = predict_distribution(head, rows(num_rows))
+    head.encoder.register_forward_pre_hook(lambda _, args: seen.append(len(args[0])))
+    monkeypatch.setattr(evaluation, "ROWS_AT_ONCE", 4)
+    by_parts = predict_distribution(head, rows(num_rows))
+    assert seen == expected
+    for part, expected_part in zip(by_parts, whole, strict=True):
+        torch.testing.assert_close(part, expected_part)
+
+
 @pytest.mark.parametrize("strings_at_once", [40, 5])
 def test_chunks_change_neither_rows_nor_weights(policy, monkeypatch, strings_at_once):
     """Shown on a policy without chance, one value a row."""

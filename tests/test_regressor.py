@@ -257,6 +257,32 @@ def test_a_loaded_model_predicts_the_same(table, tmp_path, method):
     assert loaded.history_.attrs == regressor.history_.attrs
 
 
+@pytest.mark.parametrize("method", ["genre2", "pointwise", "histogram"])
+def test_waves_of_numeric_columns_are_learnt_and_travel_along(table, tmp_path, method):
+    X, y = table
+    regressor = small(method, periodic=True).fit(X, y)
+    regressor.save(tmp_path)
+    loaded = DecodingRegressor.load(tmp_path)
+    assert loaded.periodic
+    assert loaded.model_.encoder.num_periodic == 2  # width, new; not the colours
+    np.testing.assert_array_equal(loaded.predict(X), regressor.predict(X))
+    assert regressor.score(X, y) > 0.5
+
+
+def test_a_regressor_from_before_periodic_features_has_none(
+    table, tmp_path, monkeypatch
+):
+    X, y = table
+    regressor = small("pointwise").fit(X, y)
+    params = regressor.get_params(deep=False)
+    del params["periodic"]
+    monkeypatch.setattr(regressor, "get_params", lambda deep: params)
+    regressor.save(tmp_path)
+    loaded = DecodingRegressor.load(tmp_path)
+    assert loaded.periodic is False
+    np.testing.assert_array_equal(loaded.predict(X), regressor.predict(X))
+
+
 def test_the_tokenizer_and_several_targets_travel_along(table, tmp_path):
     X, y = table
     targets = np.column_stack([y, -y])

@@ -36,6 +36,9 @@ Seed = Annotated[
 CeSteps = Annotated[int, typer.Option(min=0, help="Batches of cross-entropy.")]
 RlSteps = Annotated[int, typer.Option(min=0, help="Batches of the method after it.")]
 LearningRate = Annotated[float, typer.Option(min=0, help="Step size of AdamW.")]
+Periodic = Annotated[
+    bool, typer.Option(help="Read numeric columns through learned waves, too.")
+]
 MaxRows = Annotated[
     int | None, typer.Option(min=5, help="Use a random subset of so many rows.")
 ]
@@ -68,6 +71,7 @@ def fit(
     ce_steps: CeSteps = 1000,
     rl_steps: RlSteps = 300,
     learning_rate: LearningRate = 3e-4,
+    periodic: Periodic = False,
     max_rows: MaxRows = None,
     test_fraction: TestFraction = 0.2,
     device: Device = DeviceName.auto,
@@ -97,6 +101,7 @@ def fit(
         ce_steps=ce_steps,
         rl_steps=rl_steps,
         learning_rate=learning_rate,
+        periodic=periodic,
     )
     typer.echo(as_json(result) if json else fit_report(result))
 
