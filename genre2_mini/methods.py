@@ -131,6 +131,7 @@ def build_model(
     *,
     d_model: int = 64,
     hidden: int = 256,
+    encoder_layers: int = 2,
     num_heads: int = 4,
     num_layers: int = 2,
     dropout: float = 0.1,
@@ -143,7 +144,7 @@ def build_model(
     ----------
     tokenizer : fitted to the task's training targets here; None is 8 binary digits.
     d_model, num_heads, num_layers, dropout : the transformer.
-    hidden : width of the encoder's two hidden layers.
+    hidden, encoder_layers : width and number of the encoder's hidden layers.
     periodic : whether the encoder reads numeric columns through waves, too.
 
     Raises
@@ -162,6 +163,7 @@ def build_model(
             task.num_features,
             d_model,
             hidden,
+            encoder_layers,
             dropout=dropout,
             num_periodic=len(task.schema.numeric) if periodic else 0,
         )

@@ -13,8 +13,10 @@ from safetensors.torch import load, save
 from genre2_mini.experiments import engine, studies
 from genre2_mini.experiments.budgets import BUDGETS, Budget
 from genre2_mini.experiments.engine import run_grids
+from genre2_mini.experiments.named_rewards import named_reward
 from genre2_mini.experiments.run_folder import RunFolder
 from genre2_mini.experiments.specs import RunSpec
+from genre2_mini.experiments.studies import STUDIES, prepare_study
 from genre2_mini.experiments.study import AGGREGATORS, Arm, Study
 from genre2_mini.experiments.tabular import METHODS, tabular
 from genre2_mini.experiments.trial import SELECTION, trial
@@ -335,17 +337,59 @@ def test_the_main_study_gives_all_the_same_number_of_steps():
             assert arm.start.spec.steps == 40
 
 
+@pytest.mark.parametrize("name", STUDIES)
+def test_a_study_tells_its_arms_apart(name):
+    study = prepare_study(name, BUDGETS["smoke"])
+    labels = [tuple(arm.labels.values()) for arm in study.arms if arm.shown]
+    assert len(set(labels)) == len(labels)
+    runs = {json.dumps(arm.spec.settings) + str(arm.start) for arm in study.arms}
+    assert len(runs) >= len(study.arms) - len(BUDGETS["smoke"].tasks)
+    starts = {arm.start for arm in study.arms} - {None}
+    assert starts == {arm for arm in study.arms if not arm.shown}
+    assert all(start.spec.keep_weights for start in starts)
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_kind_of_run_can_be_done(name):
+    """One arm of each setting, as it is but for its size."""
+    for arm in studies_arms_by_setting(name):
+        spec = arm.spec.but(steps=1, max_rows=60, keep_weights=False)
+        if "d_model" in spec.model:
+            spec = spec.but(model=spec.model | {"d_model": 8, "hidden": 8})
+        record, _ = trial(spec)
+        assert set(record["chosen"]) == set(SELECTION), arm.labels
+
+
+def studies_arms_by_setting(name):
+    arms = [a for a in STUDIES[name]("concrete", BUDGETS["smoke"]) if a.shown]
+    if name == "tabular":
+        return arms
+    return {arm.labels["setting"]: arm for arm in arms}.values()
+
+
+def test_methods_that_are_asked_for_bring_their_checkpoint():
+    study = prepare_study("tabular", BUDGETS["smoke"], ["remax", "boosting"])
+    methods = [arm.labels["method"] for arm in study.arms]
+    assert sorted(methods) == sorted(2 * ["checkpoint", "remax", "boosting"])
+
+
+def test_an_unknown_reward_is_refused_by_name():
+    z = torch.linspace(-1, 1, 5)
+    with pytest.raises(ValueError, match="unknown reward 'square'; known: squared"):
+        named_reward("square", z)
+
+
 @pytest.mark.parametrize("name", BUDGETS)
 def test_a_budget_names_tasks_that_exist(name):
-    study = studies.prepare_study("tabular", BUDGETS[name])
+    study = prepare_study("tabular", BUDGETS[name])
     assert {arm.labels["method"] for arm in study.arms} == {"checkpoint", *METHODS}
 
 
 def test_unknown_names_are_refused_before_anything_is_trained():
     with pytest.raises(ValueError, match="Did you mean 'concrete'"):
-        studies.prepare_study("tabular", Budget(("conrete",)))
+        prepare_study("tabular", Budget(("conrete",)))
     with pytest.raises(ValueError, match="Did you mean 'remax'"):
-        studies.prepare_study("tabular", Budget(), ["remx"])
+        prepare_study("tabular", Budget(), ["remx"])
 
 
 def test_a_folder_with_runs_wants_a_word(tmp_path, faked):

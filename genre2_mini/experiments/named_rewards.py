@@ -23,6 +23,7 @@ REWARDS: dict[str, Callable[[Tensor], Reward]] = {  # name -> reward, from train
     "absolute": lambda z_train: absolute_error_reward,
     "kernel": lambda z_train: GaussianKernelReward(),
     "clipped": lambda z_train: ClippedReward(),
+    "clipped50": lambda z_train: ClippedReward(50.0),
     "relative": lambda z_train: RelativeErrorReward(),
     "quantile": QuantileReward.fit,
     "rank": RankReward.fit,
