@@ -37,7 +37,9 @@ class DecodingPolicy(nn.Module):
 
     Parameters
     ----------
-    encoder : module (N, …) -> (N, d_model); its output is read as position 0.
+    encoder : module (N, …) -> (N, d_model); its output is read as position 0. One that
+        writes several vectors, (N, P, d_model), is read as a prefix: the last one as
+        position 0, the others before it.
     tokenizer : the number ↔ digits map; fixes K and the legal tokens.
     d_model, num_heads, num_layers, d_ff, dropout : the transformer
         (``d_ff`` defaults to 4·d_model).
@@ -88,6 +90,18 @@ class DecodingPolicy(nn.Module):
             **self._shape,
         }
 
+    def begin(self, x: Tensor) -> tuple[Tensor, KVCache]:
+        """Encode x (N, …), once however many strings follow.
+
+        Returns position 0's input (N, d_model), and a cache of what stands before it:
+        nothing, or all vectors but the last where the encoder writes several.
+        """
+        h, cache = self.encoder(x), KVCache()
+        if h.ndim == 3:
+            self.transformer(h[:, :-1], cache)
+            h = h[:, -1]
+        return h, cache
+
     def read(self, h: Tensor, start: int, cache: KVCache | None = None) -> Tensor:
         """Run the stack on inputs of positions ``start``… (R, T, d_model), same shape.
 
@@ -110,10 +124,16 @@ class DecodingPolicy(nn.Module):
         x (N, …), tokens int64 (N, S, K) -> (N, S, K, V), −inf where illegal.
         """
         n, s, k = tokens.shape
-        condition = self.encoder(x).repeat_interleave(s, dim=0)  # (N·S, d_model)
+        condition, cache = self._begin_copies(x, s)  # (N·S, d_model)
         read = self.token_embedding(tokens.reshape(n * s, k)[:, :-1])
         inputs = torch.cat([condition[:, None], read], dim=1)  # (N·S, K, d_model)
-        return self._unembed(self.read(inputs, start=0), start=0).unflatten(0, (n, s))
+        return self._unembed(self.read(inputs, 0, cache), start=0).unflatten(0, (n, s))
+
+    def _begin_copies(self, x: Tensor, copies: int) -> tuple[Tensor, KVCache]:
+        """``begin``, each input ``copies`` times in a row."""
+        h, cache = self.begin(x)
+        rows = torch.arange(len(h), device=h.device).repeat_interleave(copies)
+        return h.repeat_interleave(copies, dim=0), cache.select(rows)
 
     def log_prob(self, x: Tensor, tokens: Tensor) -> Tensor:
         """log π(t | x) in nats, summed over the K tokens; differentiable.
@@ -129,8 +149,7 @@ class DecodingPolicy(nn.Module):
     def _decode(self, x: Tensor, copies: int, pick: Callable) -> Tensor:
         """Write ``copies`` strings an input; ``pick``: logits (R, V) -> tokens (R,)."""
         with evaluating(self):
-            h = self.encoder(x).repeat_interleave(copies, dim=0)
-            cache, tokens = KVCache(), []
+            (h, cache), tokens = self._begin_copies(x, copies), []
             for k in range(self.tokenizer.num_tokens):
                 tokens.append(pick(self.step(h, k, cache)))
                 h = self.token_embedding(tokens[-1])

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from genre2_mini.policy import DecodingPolicy, check_sampling
-from genre2_mini.transformer import KVCache, evaluating
+from genre2_mini.transformer import evaluating
 
 Edges = tuple[Tensor, Tensor]  # parents (C,) among a level's nodes, tokens (C,)
 
@@ -126,7 +126,7 @@ def walk(
 
     Parameters
     ----------
-    reader : a policy, or whatever has its ``tokenizer``, ``encoder``,
+    reader : a policy, or whatever has its ``tokenizer``, ``begin``,
         ``token_embedding`` and ``step``.
     x : (N, …), the roots.
     children : (k, outputs of level k (R, …)) -> the level's edges, sorted.
@@ -134,7 +134,7 @@ def walk(
     outputs, edges = [], []
     last = reader.tokenizer.num_tokens - 1
     with nullcontext() if dropout else evaluating(reader):
-        h, cache = reader.encoder(x), KVCache()
+        h, cache = reader.begin(x)
         for k in range(last + 1):
             outputs.append(reader.step(h, k, cache))
             parent, token = children(k, outputs[-1])

@@ -45,7 +45,10 @@ class KVCache:
 
 
 class SelfAttention(nn.Module):
-    """Multi-head causal self-attention (Vaswani et al. 2017, section 3.2)."""
+    """Multi-head self-attention, causal unless told otherwise.
+
+    Source: Vaswani et al. (2017), section 3.2.
+    """
 
     def __init__(self, d_model: int, num_heads: int, dropout: float = 0.0) -> None:
         super().__init__()
@@ -59,30 +62,47 @@ class SelfAttention(nn.Module):
         self.out = nn.Linear(d_model, d_model)
 
     def forward(
-        self, h: Tensor, cache: KVCache | None = None, layer: int = 0
+        self,
+        h: Tensor,
+        cache: KVCache | None = None,
+        layer: int = 0,
+        visible: Tensor | None = None,
     ) -> Tensor:
-        """Mix each position of ``h`` (N, T, d_model) with those before it."""
+        """Mix each position of ``h`` (N, T, d_model) with those before it.
+
+        ``visible`` (N, T) says otherwise: with all positions where it is True.
+        """
         q, k, v = self.qkv(h).chunk(3, dim=-1)
         if cache is not None:
             k, v = cache.extend(layer, k, v)
         q, k, v = (part.unflatten(-1, (self.num_heads, -1)) for part in (q, k, v))
         dropout = self.dropout if self.training else 0.0
-        if q.shape[1] == 1:
+        if visible is not None:
+            mixed = attend(q, k, v, visible[:, None, None], dropout)
+        elif q.shape[1] == 1:
             mixed = attend_last(q, k, v, dropout)
         else:
             mixed = attend_causally(q, k, v, dropout)
         return self.out(mixed.flatten(2))
 
 
-def attend_causally(q: Tensor, k: Tensor, v: Tensor, dropout: float = 0.0) -> Tensor:
-    """softmax(q kᵀ / √d_head) v, each of the last T positions seeing those before it.
+def attend(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor, dropout: float = 0.0
+) -> Tensor:
+    """softmax(q kᵀ / √d_head) v over the keys where the mask is True.
 
-    q (N, T, H, d_head); k, v (N, P+T, H, d_head) -> (N, T, H, d_head).
+    q (N, T, H, d_head); k, v (N, P+T, H, d_head); mask to be broadcast to
+    (N, H, T, P+T) -> (N, T, H, d_head).
     """
     q, k, v = (part.transpose(1, 2) for part in (q, k, v))
-    mask = causal_mask(q.shape[2], k.shape[2], q.device)
     mixed = scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
     return mixed.transpose(1, 2)
+
+
+def attend_causally(q: Tensor, k: Tensor, v: Tensor, dropout: float = 0.0) -> Tensor:
+    """The same, each of the last T positions seeing those before it, and itself."""
+    mask = causal_mask(q.shape[1], k.shape[1], q.device)
+    return attend(q, k, v, mask, dropout)
 
 
 def attend_last(q: Tensor, k: Tensor, v: Tensor, dropout: float = 0.0) -> Tensor:
@@ -124,15 +144,20 @@ class Block(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(
-        self, h: Tensor, cache: KVCache | None = None, layer: int = 0
+        self,
+        h: Tensor,
+        cache: KVCache | None = None,
+        layer: int = 0,
+        visible: Tensor | None = None,
     ) -> Tensor:
         """(N, T, d_model) -> (N, T, d_model)."""
-        h = h + self.dropout(self.attention(self.norm_attention(h), cache, layer))
+        mixed = self.attention(self.norm_attention(h), cache, layer, visible)
+        h = h + self.dropout(mixed)
         return h + self.dropout(self.mlp(self.norm_mlp(h)))
 
 
 class Transformer(nn.Module):
-    """A stack of causal blocks and a final LayerNorm."""
+    """A stack of blocks, causal unless told otherwise, and a final LayerNorm."""
 
     def __init__(
         self,
@@ -149,10 +174,16 @@ class Transformer(nn.Module):
         )
         self.norm = nn.LayerNorm(d_model)
 
-    def forward(self, h: Tensor, cache: KVCache | None = None) -> Tensor:
-        """Read ``h`` (N, T, d_model); with a ``cache``, T more positions of it."""
+    def forward(
+        self, h: Tensor, cache: KVCache | None = None, visible: Tensor | None = None
+    ) -> Tensor:
+        """Read ``h`` (N, T, d_model); with a ``cache``, T more positions of it.
+
+        With ``visible`` (N, T) each position sees all those where it is True, also
+        later ones: an encoder, which may read on before it answers.
+        """
         for layer, block in enumerate(self.blocks):
-            h = block(h, cache, layer)
+            h = block(h, cache, layer, visible)
         return self.norm(h)
 
 

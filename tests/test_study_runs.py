@@ -17,7 +17,7 @@ from genre2_mini.experiments.named_rewards import named_reward
 from genre2_mini.experiments.run_folder import RunFolder
 from genre2_mini.experiments.specs import RunSpec
 from genre2_mini.experiments.studies import STUDIES, prepare_study
-from genre2_mini.experiments.study import AGGREGATORS, Arm, Study
+from genre2_mini.experiments.study import AGGREGATORS, Arm, Study, seconds
 from genre2_mini.experiments.tabular import METHODS, tabular
 from genre2_mini.experiments.trial import SELECTION, trial
 
@@ -322,6 +322,19 @@ def test_seconds_include_the_run_it_started_from(tmp_path, faked):
     study = two_levels()
     table = study.table(run_grids(study.grids(), RunFolder(tmp_path), Here(), 1))
     assert set(table["seconds"]) == {4.0}
+
+
+def test_curves_go_on_from_the_run_that_was_started_from(tmp_path):
+    budget = Budget(("concrete",), 1, 60, 2, 2, validate_every=1, rates=(1e-3,))
+    study = prepare_study("tabular", budget, ["ce", "pointwise"])
+    folder, here = RunFolder(tmp_path), Here()
+    curves = study.curves(records := run_grids(study.grids(), folder, here, 1))
+    by_method = {name: part for name, part in curves.groupby("method")}
+    assert by_method["ce"]["step"].tolist() == [2, 3, 4]
+    assert by_method["pointwise"]["step"].tolist() == [0, 4]
+    first = seconds(study.run(study.arms[0], 0), records)
+    assert by_method["ce"]["seconds"].iloc[0] > first
+    assert curves.notna().all(axis=None)
 
 
 def test_the_main_study_gives_all_the_same_number_of_steps():

@@ -1,4 +1,4 @@
-"""Recorded results: a CSV a study in ``data/results``, made again by its command."""
+"""Recorded results: CSV files in ``data/results``, made again by their commands."""
 
 from __future__ import annotations
 
@@ -17,17 +17,21 @@ def load_results(name: str) -> pd.DataFrame:
     FileNotFoundError : nothing was recorded under that name; names the ones that were.
     """
     folder = data_folder() / "results"
-    path = folder / f"{name}.csv"
-    if not path.is_file():
-        known = sorted(file.stem for file in folder.glob("*.csv"))
+    files = {path.name.split(".")[0]: path for path in folder.glob("*.csv*")}
+    if name not in files:
+        known = sorted(files)
         raise FileNotFoundError(f"no results named {name!r}; recorded: {known}")
-    return pd.read_csv(path)
+    return pd.read_csv(files[name])
 
 
 def save_results(rows: pd.DataFrame, path: Path) -> None:
-    """Write rows with five significant digits, enough for any table of the book."""
+    """Write rows with five significant digits, enough for any table of the book.
+
+    A ``path`` that ends in .gz is compressed, the same rows to the same bytes.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    rows.to_csv(path, index=False, float_format="%.5g")
+    packed = {"method": "gzip", "mtime": 0} if path.suffix == ".gz" else None
+    rows.to_csv(path, index=False, float_format="%.5g", compression=packed)
 
 
 def record(rows: pd.DataFrame, name: str, out: Path | None = None) -> None:

@@ -73,6 +73,8 @@ def run_study(
 ) -> str:
     """Do a study's runs, write its table to ``out``/``name``.csv, return a report.
 
+    ``name``_curves.csv.gz beside it has the validations of every run.
+
     Raises
     ------
     FileExistsError : there are finished runs in ``out``, and ``resume`` is false.
@@ -87,7 +89,8 @@ def run_study(
         )
     with executor_of(jobs, dask) as (executor, parallel):
         records = run_grids(study.grids(), folder, executor, parallel)
-    table = study.table(records)
-    path = folder.path / f"{name.replace('-', '_')}.csv"
+    table, stem = study.table(records), name.replace("-", "_")
+    path = folder.path / f"{stem}.csv"
     save_results(table, path)
+    save_results(study.curves(records), folder.path / f"{stem}_curves.csv.gz")
     return f"{study_report(table)}\n\n{len(table)} rows in {path}"

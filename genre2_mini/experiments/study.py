@@ -16,6 +16,7 @@ import pandas as pd
 
 from genre2_mini.experiments.engine import Grids, Records
 from genre2_mini.experiments.specs import RunSpec
+from genre2_mini.experiments.trial import SELECTION
 
 AGGREGATORS = {  # name -> what chooses the weights, which scores, their ending
     "k1": ("rmse_k1", "exact", "k1"),
@@ -109,6 +110,27 @@ class Study:
             if arm.shown
             for labels, row in self.rows(arm, seed, records)
         ]
+        return pd.DataFrame(rows)
+
+    def curves(self, records: Records) -> pd.DataFrame:
+        """One row a (labels, seed, validation): what training had reached, and when.
+
+        ``seconds`` and ``step`` go on from the run that it started from.
+        """
+        rows = []
+        for arm in (arm for arm in self.arms if arm.shown):
+            for seed in self.seeds:
+                spec = self.run(arm, seed)
+                before = arm.start and self.run(arm.start, seed)
+                steps = before.steps if before else 0
+                spent = seconds(before, records) if before else 0.0
+                for row in records[spec.key].get("history", ()):
+                    later = {
+                        "step": steps + row["step"],
+                        "seconds": spent + row["seconds"],
+                    }
+                    errors = {f"valid_{m}": row[f"valid_{m}"] for m in SELECTION}
+                    rows.append(arm.labels | {"seed": seed} | later | errors)
         return pd.DataFrame(rows)
 
     def rows(self, arm: Arm, seed: int, records: Records):

@@ -28,9 +28,9 @@ class Critic(nn.Module):
         nn.init.zeros_(self.trunk.unembedding.bias)
         self.tokenizer = policy.tokenizer
 
-    def encoder(self, x: Tensor) -> Tensor:
-        """(N, …) -> (N, d_model), read as position 0."""
-        return self.trunk.encoder(x)
+    def begin(self, x: Tensor) -> tuple[Tensor, KVCache]:
+        """x (N, …) -> position 0's input (N, d_model), and what stands before it."""
+        return self.trunk.begin(x)
 
     def token_embedding(self, tokens: Tensor) -> Tensor:
         """(R,) -> (R, d_model)."""
