@@ -263,6 +263,24 @@ def test_an_arm_starts_from_the_chosen_run_of_its_own_seed(tmp_path, faked):
             assert (start.seed, start.learning_rate) == (spec.seed, 1e-3)
 
 
+@pytest.mark.parametrize(
+    ("group", "expected"), [("all", [1e-3, 1e-3]), (None, [3e-4, 1e-3])]
+)
+def test_arms_of_a_group_choose_together(tmp_path, monkeypatch, group, expected):
+    """By the product of their errors: here 1 · 4 against 2 · 1."""
+    errors = {("mv", 3e-4): 1.0, ("mv", 1e-3): 2.0, ("co2", 3e-4): 4.0}
+
+    def fake(spec, start):
+        return made_up(errors.get((spec.task, spec.learning_rate), 1.0)), None
+
+    monkeypatch.setattr(engine, "trial", fake)
+    rates = [{"learning_rate": rate} for rate in (3e-4, 1e-3)]
+    arms = [Arm({}, TINY.but(task=t), rates, group=group) for t in ("mv", "co2")]
+    study = Study(arms, range(1))
+    run_grids(study.grids(), RunFolder(tmp_path), Here(), 1)
+    assert [study.chosen[arm]["learning_rate"] for arm in arms] == expected
+
+
 def test_the_choice_knows_no_test_score(tmp_path, monkeypatch):
     def fake(spec, start):
         fast = spec.learning_rate == 1e-3

@@ -98,4 +98,5 @@ def with_setting(
 def changed(arm: Arm, setting: str, **changes: object) -> Arm:
     """The arm, labelled by its setting, with other settings of its run."""
     labels = arm.labels | {"setting": setting}
-    return replace(arm, labels=labels, spec=arm.spec.but(**changes))
+    group = arm.group and f"{arm.group} {setting}"
+    return replace(arm, labels=labels, group=group, spec=arm.spec.but(**changes))

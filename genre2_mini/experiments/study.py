@@ -2,7 +2,8 @@
 
 An arm is a method with its settings on one task. On the first seed it is run with each
 of its choices, such as learning rates, and the validation rows choose one of them; the
-other seeds use that.
+other seeds use that. Arms of one group, such as a method on all tasks, choose together:
+the validation rows of one small table decide little.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ AGGREGATORS = {  # name -> what chooses the weights, which scores, their ending
     "exact_mean": ("rmse_mean", "exact", "mean"),
     "exact_median": ("rmse_median", "exact", "median"),
 }
+SMALLEST = 1e-9  # std. dev.: an error below it is none
 SCORES = ("r2", "rmse", "mae", "spearman")
 # What the exact distribution of the chosen weights says beside them.
 ALSO = ("crps", "bias2", "spread", "outliers")
@@ -40,6 +42,7 @@ class Arm:
     spec : its run, but for the seed, the choice and the start.
     choices : changes of the spec to choose from, such as ``{"learning_rate": 3e-4}``.
     start : the arm whose weights, of the same seed, it starts from.
+    group : arms of the same group, whose choices are the same, choose together.
     shown : whether the table has its rows.
     """
 
@@ -47,6 +50,7 @@ class Arm:
     spec: RunSpec
     choices: Sequence[dict] = ({},)
     start: Arm | None = None
+    group: str | None = None
     shown: bool = True
 
     @property
@@ -80,22 +84,33 @@ class Study:
             arms = [arm for arm in self.arms if arm.level == level]
             tried = [self.run(arm, first, c) for arm in arms for c in arm.choices]
             records = yield rest + tried
-            self.chosen |= {arm: self.best_choice(arm, records) for arm in arms}
+            for members in groups(arms):
+                choice = self.best_choice(members, records)
+                self.chosen |= dict.fromkeys(members, choice)
             rest = [self.run(arm, seed) for seed in others for arm in arms]
         yield rest
 
-    def best_choice(self, arm: Arm, records: Records) -> dict:
-        """The choice of the lowest validation RMSE, averaged over ``SELECTION``.
+    def best_choice(self, members: Sequence[Arm], records: Records) -> dict:
+        """The choice of the lowest validation RMSE: the geometric mean over members.
+
+        Of each, the RMSE is averaged over ``SELECTION``.
 
         Raises
         ------
-        RuntimeError : the training diverged with every one.
+        RuntimeError : with every choice the training of some member diverged.
         """
         first = self.seeds[0]
-        errors = [valid_rmse(records[self.run(arm, first, c).key]) for c in arm.choices]
+        errors = [
+            sum(
+                math.log(valid_rmse(records[self.run(arm, first, choice).key]))
+                for arm in members
+            )
+            for choice in members[0].choices
+        ]
         if math.isinf(min(errors)):
+            arm = members[0]
             raise RuntimeError(f"{arm.labels} diverged with all of {arm.choices}")
-        return arm.choices[errors.index(min(errors))]
+        return members[0].choices[errors.index(min(errors))]
 
     def table(self, records: Records) -> pd.DataFrame:
         """One row a (labels, seed, aggregator): test scores in z units, seconds.
@@ -158,6 +173,14 @@ class Study:
                 yield labels, row | greedy | {"crps": greedy["mae"]} | step
 
 
+def groups(arms: Sequence[Arm]) -> list[list[Arm]]:
+    """Arms that choose together; one without a group chooses alone."""
+    found: dict[object, list[Arm]] = {}
+    for arm in arms:
+        found.setdefault(arm.group or arm, []).append(arm)
+    return list(found.values())
+
+
 def picked(scores: dict, exact: dict, ending: str) -> dict[str, float]:
     """An aggregator's scores under their plain names."""
     found = {name: scores.get(f"{name}_{ending}") for name in SCORES}
@@ -170,7 +193,8 @@ def valid_rmse(record: dict) -> float:
     """Validation RMSE, averaged over what chooses the weights; infinite if diverged."""
     if "failed" in record:
         return math.inf
-    return sum(c["valid"] for c in record["chosen"].values()) / len(record["chosen"])
+    errors = [chosen["valid"] for chosen in record["chosen"].values()]
+    return max(sum(errors) / len(errors), SMALLEST)
 
 
 def seconds(spec: RunSpec, records: Records) -> float:

@@ -45,7 +45,8 @@ def checkpoint_arm(task: str, budget: Budget, **settings: object) -> Arm:
         **settings,
     )
     labels = {"task": task, "method": "checkpoint"}
-    return Arm(labels, spec, at_rates(budget), shown=False)
+    group = group_of("checkpoint", spec)
+    return Arm(labels, spec, at_rates(budget), group=group, shown=False)
 
 
 def arm_of(method: str, start: Arm, budget: Budget) -> Arm:
@@ -59,15 +60,22 @@ def arm_of(method: str, start: Arm, budget: Budget) -> Arm:
         spec, method = spec.but(method="genre2"), "genre2"
         weights = [{"objective": {"expert_weight": w}} for w in WEIGHTS]
         choices = [rate | weight for rate in choices for weight in [{}, *weights]]
+    group = None if labels["method"] == TUNED else group_of(method, spec)
     if find_method(method).model != POLICY:
-        return Arm(labels, spec.but(steps=budget.ce_steps + budget.rl_steps), choices)
+        spec = spec.but(steps=budget.ce_steps + budget.rl_steps)
+        return Arm(labels, spec, choices, group=group)
     # As many optimiser steps for all: what learns from a batch twice gets half of them.
     passes = getattr(find_method(method).objective(), "epochs", 1)
     spec = spec.but(
         steps=ceil(budget.rl_steps / passes),
         validate_every=ceil(budget.validate_every / passes),
     )
-    return Arm(labels, spec, choices, start)
+    return Arm(labels, spec, choices, start, group)
+
+
+def group_of(method: str, spec: RunSpec) -> str:
+    """All tasks of a method and a setting: they share a learning rate."""
+    return f"{method} {spec.tokenizer} {spec.model} {spec.train_rows}"
 
 
 def at_rates(budget: Budget) -> list[dict]:
