@@ -17,7 +17,7 @@ import pandas as pd
 
 from genre2_mini.experiments.engine import Grids, Records
 from genre2_mini.experiments.specs import RunSpec
-from genre2_mini.experiments.trial import SELECTION
+from genre2_mini.experiments.trial_scores import SELECTION
 
 AGGREGATORS = {  # name -> what chooses the weights, which scores, their ending
     "k1": ("rmse_k1", "exact", "k1"),

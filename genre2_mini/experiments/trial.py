@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -18,31 +17,22 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from genre2_mini.evaluation import ENUMERABLE, evaluate, predict_distribution
-from genre2_mini.experiments.mismatch import exact_distribution
+from genre2_mini.evaluation import evaluate
 from genre2_mini.experiments.named_rewards import named_reward
 from genre2_mini.experiments.rivals import rival_scores, tuned_rival
 from genre2_mini.experiments.specs import RunSpec
 from genre2_mini.experiments.timing import peak_resident_bytes
+from genre2_mini.experiments.trial_scores import SELECTION, scores_on_test
 from genre2_mini.methods import METHODS, build_model
 from genre2_mini.metrics import (
-    distribution_scores,
     expected_sample_scores,
-    point_scores,
-    weighted_mean,
 )
 from genre2_mini.objectives import Objective
-from genre2_mini.policy import DecodingPolicy
 from genre2_mini.runs import Run, average
 from genre2_mini.tasks import Split, Task, load_task
 from genre2_mini.tokenizers import tokenizer_from_config
 
-# Whoever asks for one string, the mean or the median chooses the weights by that on
-# the validation rows: the same rule for every method.
-SELECTION = ("rmse_k1", "rmse_mean", "rmse_median")
 OPTIMISER = {"weight_decay": 0.01, "max_grad_norm": 1.0}
-TEMPERATURES = (1.0, 0.85, 0.7, 0.5, 0.35)
-FAR = 3.0  # std. dev.: a string further off than this is an outlier
 
 
 def trial(spec: RunSpec, start: bytes | None = None) -> tuple[dict, bytes | None]:
@@ -75,13 +65,18 @@ def trial(spec: RunSpec, start: bytes | None = None) -> tuple[dict, bytes | None
         history, best = train(spec, model, task)
     except FloatingPointError as error:  # a learning rate too far: a result as well
         return {"failed": str(error)}, None
-    seconds = history[-1]["seconds"]
-    chosen = {}
+    chosen, scored = {}, {}
     for metric, (score, step, weights) in best.items():
-        model.load_state_dict(weights)
-        chosen[metric] = {"valid": score, "step": step, **scores(spec, model, task)}
-    record = {"chosen": chosen, "history": history, "seconds": seconds}
-    record["peak_mb"] = peak_resident_bytes_of_run() / 1e6
+        if step not in scored:
+            model.load_state_dict(weights)
+            scored[step] = scores_on_test(model, task, spec.method == "ce")
+        chosen[metric] = {"valid": score, "step": step, **scored[step]}
+    record = {
+        "chosen": chosen,
+        "history": history,
+        "seconds": history[-1]["seconds"],
+        "peak_mb": peak_resident_bytes_of_run() / 1e6,
+    }
     return record, save(best["rmse_mean"][2]) if spec.keep_weights else None
 
 
@@ -151,75 +146,6 @@ def validation_scores(model: nn.Module, task: Task, step: int) -> dict[str, floa
 def snapshot(model: nn.Module) -> dict[str, Tensor]:
     """A copy of the weights that training does not change."""
     return {name: w.clone() for name, w in model.state_dict().items()}
-
-
-@torch.no_grad()
-def scores(spec: RunSpec, model: nn.Module, task: Task) -> dict[str, dict]:
-    """Test scores of a model as it is, in z units.
-
-    Returns
-    -------
-    ``exact`` : of all strings, with ``bias2``, ``spread`` and ``outliers``, the share
-        of strings further than ``FAR`` off; ``drawn``, of 128 strings a row. A model
-        trained by plain cross-entropy also has ``greedy`` and ``cooled``.
-    """
-    model.eval()
-    split = task.test
-    found = {"drawn": evaluate(model, split)}
-    values, weights = predict_distribution(model, split.x, num_samples=None)
-    found["exact"] = every_score(values, weights, split.z)
-    if isinstance(model, DecodingPolicy):
-        one = predict_distribution(model, split.x, num_samples=1)[0][:, 0]
-        found["exact"]["spearman_k1"] = point_scores(one, split.z)["spearman"]
-        if spec.method == "ce":
-            found |= controls(model, task)
-    return found
-
-
-def every_score(values: Tensor, weights: Tensor, z: Tensor) -> dict[str, float]:
-    """``distribution_scores``, the two parts of the squared error, and outliers."""
-    mean = weighted_mean(values, weights)
-    far = ((values - z[:, None]).abs() > FAR).double()
-    found = distribution_scores(values, z, weights)
-    found["bias2"] = (mean - z).square().mean().item()
-    found["spread"] = found["rmse_k1"] ** 2 - found["bias2"]
-    found["outliers"] = (weights * far).sum(dim=-1).mean().item()
-    found["spearman_k1"] = found["spearman_mean"]
-    return found
-
-
-def controls(policy: DecodingPolicy, task: Task) -> dict[str, dict]:
-    """What cross-entropy can do without further training: greedy, and cooled.
-
-    A temperature is chosen on the validation rows for each of ``SELECTION``; cooled
-    scores are named by what chose them.
-    """
-    greedy = policy.tokenizer.decode(policy.greedy(task.test.x)).cpu()
-    found = {"greedy": point_scores(greedy, task.test.z)}
-    if math.prod(policy.tokenizer.vocab_sizes) > ENUMERABLE:
-        return found
-    valid = list(at_temperatures(policy, task.valid))
-    test = list(at_temperatures(policy, task.test))
-    cooled = {}
-    for metric in SELECTION:
-        errors = [distribution_scores(v, task.valid.z, w)[metric] for v, w in valid]
-        i = min(range(len(errors)), key=errors.__getitem__)
-        cooled[metric] = {
-            "temperature": TEMPERATURES[i],
-            "valid": errors[i],
-            **every_score(*test[i], task.test.z),
-        }
-    return found | {"cooled": cooled}
-
-
-def at_temperatures(
-    policy: DecodingPolicy, split: Split
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Values and weights (N, V) of all strings at each of ``TEMPERATURES``."""
-    tokens, log_prob = exact_distribution(policy, split.x, TEMPERATURES)
-    values = policy.tokenizer.decode(tokens)
-    for at_temperature in log_prob.double().sum(dim=-1).exp():
-        yield values.expand_as(at_temperature), at_temperature
 
 
 def boosting(spec: RunSpec, task: Task, begin: float) -> dict:

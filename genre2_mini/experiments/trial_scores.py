@@ -1,0 +1,92 @@
+"""What a study wants to know of a trained model: its test scores, and two controls."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from genre2_mini.evaluation import ENUMERABLE, evaluate, predict_distribution
+from genre2_mini.experiments.mismatch import exact_distribution
+from genre2_mini.metrics import distribution_scores, point_scores, weighted_mean
+from genre2_mini.policy import DecodingPolicy
+from genre2_mini.tasks import Split, Task
+
+# Whoever asks for one string, the mean or the median chooses the weights by that on
+# the validation rows: the same rule for every method.
+SELECTION = ("rmse_k1", "rmse_mean", "rmse_median")
+TEMPERATURES = (1.0, 0.85, 0.7, 0.5, 0.35)
+FAR = 3.0  # std. dev.: a string further off than this is an outlier
+
+
+@torch.no_grad()
+def scores_on_test(
+    model: nn.Module, task: Task, with_controls: bool
+) -> dict[str, dict]:
+    """Test scores of a model as it is, in z units.
+
+    Returns
+    -------
+    ``exact`` : of all strings, with ``bias2``, ``spread`` and ``outliers``, the share
+        of strings further than ``FAR`` off; ``drawn``, of 128 strings a row. Of a
+        policy ``with_controls`` also ``greedy`` and ``cooled``.
+    """
+    model.eval()
+    split = task.test
+    found = {"drawn": evaluate(model, split)}
+    values, weights = predict_distribution(model, split.x, num_samples=None)
+    found["exact"] = every_score(values, weights, split.z)
+    if isinstance(model, DecodingPolicy):
+        one = predict_distribution(model, split.x, num_samples=1)[0][:, 0]
+        found["exact"]["spearman_k1"] = point_scores(one, split.z)["spearman"]
+        if with_controls:
+            found |= controls(model, task)
+    return found
+
+
+def every_score(values: Tensor, weights: Tensor, z: Tensor) -> dict[str, float]:
+    """``distribution_scores``, the two parts of the squared error, and outliers."""
+    mean = weighted_mean(values, weights)
+    far = ((values - z[:, None]).abs() > FAR).double()
+    found = distribution_scores(values, z, weights)
+    found["bias2"] = (mean - z).square().mean().item()
+    found["spread"] = found["rmse_k1"] ** 2 - found["bias2"]
+    found["outliers"] = (weights * far).sum(dim=-1).mean().item()
+    found["spearman_k1"] = found["spearman_mean"]
+    return found
+
+
+def controls(policy: DecodingPolicy, task: Task) -> dict[str, dict]:
+    """What cross-entropy can do without further training: greedy, and cooled.
+
+    A temperature is chosen on the validation rows for each of ``SELECTION``; cooled
+    scores are named by what chose them.
+    """
+    greedy = policy.tokenizer.decode(policy.greedy(task.test.x)).cpu()
+    found = {"greedy": point_scores(greedy, task.test.z)}
+    if math.prod(policy.tokenizer.vocab_sizes) > ENUMERABLE:
+        return found
+    valid = list(at_temperatures(policy, task.valid))
+    test = list(at_temperatures(policy, task.test))
+    cooled = {}
+    for metric in SELECTION:
+        errors = [distribution_scores(v, task.valid.z, w)[metric] for v, w in valid]
+        i = min(range(len(errors)), key=errors.__getitem__)
+        cooled[metric] = {
+            "temperature": TEMPERATURES[i],
+            "valid": errors[i],
+            **every_score(*test[i], task.test.z),
+        }
+    return found | {"cooled": cooled}
+
+
+def at_temperatures(
+    policy: DecodingPolicy, split: Split
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Values and weights (N, V) of all strings at each of ``TEMPERATURES``."""
+    tokens, log_prob = exact_distribution(policy, split.x, TEMPERATURES)
+    values = policy.tokenizer.decode(tokens)
+    for at_temperature in log_prob.double().sum(dim=-1).exp():
+        yield values.expand_as(at_temperature), at_temperature
