@@ -20,7 +20,6 @@ from genre2_mini.tasks import (
     load_task,
     rebuild,
     split_rows,
-    tabular,
 )
 from genre2_mini.tasks.generators import GENERATORS, fried, mv, mv_target, planes2d
 
@@ -32,7 +31,7 @@ def copied_data(tmp_path, monkeypatch):
     """A data folder of one small task that a test may damage."""
     for name in ("cards.json", "concrete.csv.gz"):
         shutil.copy(cards.data_folder() / name, tmp_path)
-    for module in (cards, tabular, rebuild):
+    for module in (cards, rebuild):
         monkeypatch.setattr(module, "data_folder", lambda: tmp_path)
     return tmp_path
 

@@ -1,6 +1,9 @@
 """The data folder and its cards: what each named task is and where it comes from."""
 
+import gzip
+import hashlib
 import json
+import zlib
 from pathlib import Path
 
 REBUILD = "python -m genre2_mini.tasks.rebuild"
@@ -16,6 +19,23 @@ def data_folder() -> Path:
 def load_cards() -> dict[str, dict]:
     """Task name -> card, read from ``data/cards.json``."""
     return json.loads((data_folder() / "cards.json").read_text(encoding="utf-8"))
+
+
+def read_table(name: str, sha256: str, remedy: str) -> bytes:
+    """The CSV of ``name.csv.gz``, if it is the one whose sha256 its card has.
+
+    Raises FileNotFoundError or ValueError, which end with the `remedy`.
+    """
+    path = data_folder() / f"{name}.csv.gz"
+    if not path.exists():
+        raise FileNotFoundError(f"{path} is missing: {remedy}")
+    try:
+        text = gzip.decompress(path.read_bytes())
+    except (OSError, EOFError, zlib.error) as error:
+        raise ValueError(f"{path} is damaged ({error}): {remedy}") from error
+    if hashlib.sha256(text).hexdigest() != sha256:
+        raise ValueError(f"{path} does not have the sha256 of its card: {remedy}")
+    return text
 
 
 def render_cards(cards: dict[str, dict]) -> str:

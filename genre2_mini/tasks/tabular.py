@@ -1,14 +1,11 @@
 """The named tables: ten of the paper's benchmark, two more; no network needed."""
 
 import difflib
-import gzip
-import hashlib
 import io
-import zlib
 
 import pandas as pd
 
-from genre2_mini.tasks.cards import REBUILD, data_folder, load_cards
+from genre2_mini.tasks.cards import REBUILD, load_cards, read_table
 from genre2_mini.tasks.generators import GENERATORS
 from genre2_mini.tasks.table import Task, shuffled_rows, task_from_frame
 
@@ -69,14 +66,5 @@ def load_task(name: str, max_rows: int | None = None, seed: int = 0) -> Task:
 def _read(name: str, card: dict) -> pd.DataFrame:
     if name in GENERATORS:
         return GENERATORS[name]()
-    path = data_folder() / f"{name}.csv.gz"
     remedy = f"rebuild it with `{REBUILD} {name}`"
-    if not path.exists():
-        raise FileNotFoundError(f"{path} is missing: {remedy}")
-    try:
-        text = gzip.decompress(path.read_bytes())
-    except (OSError, EOFError, zlib.error) as error:
-        raise ValueError(f"{path} is damaged ({error}): {remedy}") from error
-    if hashlib.sha256(text).hexdigest() != card["sha256"]:
-        raise ValueError(f"{path} does not have the sha256 of its card: {remedy}")
-    return pd.read_csv(io.BytesIO(text))
+    return pd.read_csv(io.BytesIO(read_table(name, card["sha256"], remedy)))
