@@ -348,6 +348,7 @@ def test_curves_go_on_from_the_run_that_was_started_from(tmp_path):
     folder, here = RunFolder(tmp_path), Here()
     curves = study.curves(records := run_grids(study.grids(), folder, here, 1))
     by_method = {name: part for name, part in curves.groupby("method")}
+    assert by_method["checkpoint"]["step"].tolist() == [0, 2]
     assert by_method["ce"]["step"].tolist() == [2, 3, 4]
     assert by_method["pointwise"]["step"].tolist() == [0, 4]
     first = seconds(study.run(study.arms[0], 0), records)

@@ -130,10 +130,11 @@ class Study:
     def curves(self, records: Records) -> pd.DataFrame:
         """One row a (labels, seed, validation): what training had reached, and when.
 
-        ``seconds`` and ``step`` go on from the run that it started from.
+        ``seconds`` and ``step`` go on from the run that it started from, which has rows
+        of its own.
         """
         rows = []
-        for arm in (arm for arm in self.arms if arm.shown):
+        for arm in self.arms:
             for seed in self.seeds:
                 spec = self.run(arm, seed)
                 before = arm.start and self.run(arm.start, seed)
