@@ -1,4 +1,4 @@
-"""From an input to the one vector that conditions the decoder."""
+"""From a table's row to the one vector that conditions the decoder."""
 
 from __future__ import annotations
 
@@ -22,6 +22,11 @@ def check_width(encoder: nn.Module, d_model: int) -> None:
             f"d_model={d_model}, but the encoder writes vectors of {width}: "
             "give both the same d_model"
         )
+
+
+def one_vector(encoded: Tensor) -> Tensor:
+    """What a head reads: the vector (N, d_model), of (N, P, d_model) the mean."""
+    return encoded if encoded.ndim == 2 else encoded.mean(dim=1)
 
 
 class PeriodicEmbedding(nn.Module):

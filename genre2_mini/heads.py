@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from genre2_mini.encoders import check_width
+from genre2_mini.encoders import check_width, one_vector
 from genre2_mini.transformer import evaluating
 
 TAIL_SCALE = 0.5  # of the half-normal that stands for what lies beyond the last bin
@@ -20,7 +20,7 @@ class PointwiseHead(nn.Module):
 
     Parameters
     ----------
-    encoder : module (N, …) -> (N, d_model).
+    encoder : module (N, …) -> (N, d_model), or (N, P, d_model), whose mean is read.
     d_model : width of the encoder's vector.
     num_targets : D, numbers predicted for each input.
 
@@ -52,7 +52,7 @@ class PointwiseHead(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Predicted z of every input: (N, …) -> (N,), or (N, D) for D > 1 targets."""
-        return self.out(self.encoder(x)).squeeze(-1)
+        return self.out(one_vector(self.encoder(x))).squeeze(-1)
 
     @torch.no_grad()
     def predict_distribution(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -75,7 +75,7 @@ class HistogramHead(nn.Module):
 
     Parameters
     ----------
-    encoder : module (N, …) -> (N, d_model).
+    encoder : module (N, …) -> (N, d_model), or (N, P, d_model), whose mean is read.
     d_model : width of the encoder's vector.
     num_bins : bins between the tails.
     bound : where the tails begin, in z units.
@@ -129,7 +129,7 @@ class HistogramHead(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits of every bin, left tail first: (N, …) -> (N, num_bins + 2)."""
-        return self.out(self.encoder(x))
+        return self.out(one_vector(self.encoder(x)))
 
     @torch.no_grad()
     def predict_distribution(self, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -40,6 +40,7 @@ from genre2_mini.objectives import (
 )
 from genre2_mini.policy import DecodingPolicy
 from genre2_mini.tasks import Task
+from genre2_mini.text_encoder import TextEncoder
 from genre2_mini.tokenizers import ConcatenatedTokenizer, NormalizedTokenizer, Tokenizer
 from genre2_mini.training import fit
 
@@ -140,11 +141,14 @@ def build_model(
 ) -> nn.Module:
     """The method's network for a task, with the initial weights of ``seed``.
 
+    Rows are read by a :class:`RowEncoder`, ids (x in int64) by a :class:`TextEncoder`.
+
     Parameters
     ----------
     tokenizer : fitted to the task's training targets here; None is 8 binary digits.
     d_model, num_heads, num_layers, dropout : the transformer.
-    hidden, encoder_layers : width and number of the encoder's hidden layers.
+    hidden, encoder_layers : width and number of the encoder's hidden layers; a text's
+        encoder has as many blocks, and no use for ``hidden``.
     periodic : whether the encoder reads numeric columns through waves, too.
 
     Raises
@@ -159,14 +163,19 @@ def build_model(
         )
     with torch.random.fork_rng(devices=[]):  # leaves the caller's generator alone
         torch.manual_seed(seed)
-        encoder = RowEncoder(
-            task.num_features,
-            d_model,
-            hidden,
-            encoder_layers,
-            dropout=dropout,
-            num_periodic=len(task.schema.numeric) if periodic else 0,
-        )
+        if task.train.x.dtype == torch.int64:  # ids of texts
+            length = task.train.x.shape[1]
+            sizes = {"num_heads": num_heads, "num_layers": encoder_layers}
+            encoder = TextEncoder(257, length, d_model, **sizes, dropout=dropout)
+        else:
+            encoder = RowEncoder(
+                task.num_features,
+                d_model,
+                hidden,
+                encoder_layers,
+                dropout=dropout,
+                num_periodic=len(task.schema.numeric) if periodic else 0,
+            )
         if method.model == POINT:
             targets = task.train.z.shape[1] if several else 1
             return PointwiseHead(encoder, d_model, targets)

@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from genre2_mini.encoders import RowEncoder
 from genre2_mini.heads import HistogramHead, PointwiseHead
 from genre2_mini.policy import DecodingPolicy
+from genre2_mini.text_encoder import TextEncoder
 from genre2_mini.tokenizers import tokenizer_from_config
 
 SMALL = 1024  # a width or a count that needs no tensor to bear it out
-ENCODERS = {"RowEncoder": RowEncoder}
+ENCODERS = {"RowEncoder": RowEncoder, "TextEncoder": TextEncoder}
 MODELS = {
     "DecodingPolicy": DecodingPolicy,
     "HistogramHead": HistogramHead,

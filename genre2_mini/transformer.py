@@ -1,6 +1,7 @@
 """A causal transformer, from scratch: attention, pre-norm block, stack, KV cache.
 
-Chapter 2 derives every line. Shapes: N sequences, T positions read in this call,
+Chapter 2 derives every line but those on ``visible``, which an encoder needs: it may
+read on before it answers. Shapes: N sequences, T positions read in this call,
 P positions read before (in the cache), ``d_model`` features, H heads.
 """
 
@@ -70,7 +71,8 @@ class SelfAttention(nn.Module):
     ) -> Tensor:
         """Mix each position of ``h`` (N, T, d_model) with those before it.
 
-        ``visible`` (N, T) says otherwise: with all positions where it is True.
+        With ``visible`` (N, P+T), P of them in the ``cache``, mix it with all positions
+        where that is True, also later ones.
         """
         q, k, v = self.qkv(h).chunk(3, dim=-1)
         if cache is not None:
@@ -150,14 +152,14 @@ class Block(nn.Module):
         layer: int = 0,
         visible: Tensor | None = None,
     ) -> Tensor:
-        """(N, T, d_model) -> (N, T, d_model)."""
+        """(N, T, d_model) -> (N, T, d_model); ``visible`` as in the attention."""
         mixed = self.attention(self.norm_attention(h), cache, layer, visible)
         h = h + self.dropout(mixed)
         return h + self.dropout(self.mlp(self.norm_mlp(h)))
 
 
 class Transformer(nn.Module):
-    """A stack of blocks, causal unless told otherwise, and a final LayerNorm."""
+    """A stack of causal blocks and a final LayerNorm."""
 
     def __init__(
         self,
@@ -174,16 +176,10 @@ class Transformer(nn.Module):
         )
         self.norm = nn.LayerNorm(d_model)
 
-    def forward(
-        self, h: Tensor, cache: KVCache | None = None, visible: Tensor | None = None
-    ) -> Tensor:
-        """Read ``h`` (N, T, d_model); with a ``cache``, T more positions of it.
-
-        With ``visible`` (N, T) each position sees all those where it is True, also
-        later ones: an encoder, which may read on before it answers.
-        """
+    def forward(self, h: Tensor, cache: KVCache | None = None) -> Tensor:
+        """Read ``h`` (N, T, d_model); with a ``cache``, T more positions of it."""
         for layer, block in enumerate(self.blocks):
-            h = block(h, cache, layer, visible)
+            h = block(h, cache, layer)
         return self.norm(h)
 
 
