@@ -57,9 +57,10 @@ def _check(name: str, value: object, valid: bool, expected: str) -> None:
 class DecodingEnv(gymnasium.Env):
     """One episode writes one number, for one row of a task, token by token.
 
-    Observation: ``x`` (features,) float32, and ``tokens`` (K,) int64, −1 where nothing
-    is written yet. Info: always ``action_mask``, int8, 1 for the ids that are legal
-    now; after ``reset`` also ``row``; at the end ``target`` (z) and ``value`` (ẑ).
+    Observation: ``x`` (features,) float32, of a text its ids (length,) int64, and
+    ``tokens`` (K,) int64, −1 where nothing is written yet. Info: always
+    ``action_mask``, int8, 1 for the ids that are legal now; after ``reset`` also
+    ``row``; at the end ``target`` (z) and ``value`` (ẑ).
 
     Parameters
     ----------
@@ -117,7 +118,7 @@ class DecodingEnv(gymnasium.Env):
         widest = max(1.0, *(part.x.abs().max().item() for part in parts.values()))
         sizes = np.array(tokenizer.vocab_sizes)
         self.observation_space = spaces.Dict(
-            x=spaces.Box(-widest, widest, self._x.shape[1:]),
+            x=spaces.Box(-widest, widest, self._x.shape[1:], self._x.dtype.type),
             tokens=spaces.MultiDiscrete(sizes + 1, start=np.full_like(sizes, -1)),
         )
 

@@ -153,7 +153,8 @@ def build_model(
 
     Raises
     ------
-    ValueError : a histogram for several targets, or sizes that do not fit together.
+    ValueError : a histogram for several targets, periodic embeddings of a text, or
+        sizes that do not fit together.
     """
     several = task.train.z.ndim == 2
     if several and method.model == HISTOGRAM:
@@ -163,19 +164,9 @@ def build_model(
         )
     with torch.random.fork_rng(devices=[]):  # leaves the caller's generator alone
         torch.manual_seed(seed)
-        if task.train.x.dtype == torch.int64:  # ids of texts
-            length = task.train.x.shape[1]
-            sizes = {"num_heads": num_heads, "num_layers": encoder_layers}
-            encoder = TextEncoder(257, length, d_model, **sizes, dropout=dropout)
-        else:
-            encoder = RowEncoder(
-                task.num_features,
-                d_model,
-                hidden,
-                encoder_layers,
-                dropout=dropout,
-                num_periodic=len(task.schema.numeric) if periodic else 0,
-            )
+        encoder = build_encoder(
+            task, d_model, hidden, encoder_layers, num_heads, dropout, periodic
+        )
         if method.model == POINT:
             targets = task.train.z.shape[1] if several else 1
             return PointwiseHead(encoder, d_model, targets)
@@ -185,6 +176,31 @@ def build_model(
         return DecodingPolicy(
             encoder, tokenizer, d_model, num_heads, num_layers, dropout=dropout
         )
+
+
+def build_encoder(
+    task: Task,
+    d_model: int,
+    hidden: int,
+    num_layers: int,
+    num_heads: int,
+    dropout: float,
+    periodic: bool,
+) -> nn.Module:
+    """What reads the task's inputs: rows of numbers, or ids of texts (int64).
+
+    Raises
+    ------
+    ValueError : ``periodic`` for texts, which have no numeric columns.
+    """
+    if task.train.x.dtype != torch.int64:
+        waves = len(task.schema.numeric) if periodic else 0
+        sizes = {"num_layers": num_layers, "dropout": dropout, "num_periodic": waves}
+        return RowEncoder(task.num_features, d_model, hidden, **sizes)
+    if periodic:
+        raise ValueError("periodic=True is for numeric columns; texts have none")
+    sizes = {"num_heads": num_heads, "num_layers": num_layers, "dropout": dropout}
+    return TextEncoder(257, task.train.x.shape[1], d_model, **sizes)
 
 
 def train(

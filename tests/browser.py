@@ -3,24 +3,11 @@
 ``conftest`` imports the fixtures, so every test file has them.
 """
 
-import shutil
-
 import pytest
+from headless import ARGUMENTS, chromium
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-# Without these, the browser itself talks to its maker.
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 PHONE = {"width": 390, "height": 844}
 
-chromium = next(filter(None, map(shutil.which, BROWSERS)), None)
 in_a_browser = [
     pytest.mark.site,
     pytest.mark.skipif(chromium is None, reason="no Chromium on this machine"),

@@ -120,7 +120,7 @@ def test_lint_reads_the_spelling_of_everything(tmp_path):
 
 def test_ci_runs_lint_book_and_tests():
     script = (ROOT / ".ci" / "run").read_text("utf-8")
-    assert re.search(r"for target in lint book check-site test\n", script)
+    assert re.search(r"for target in lint book pdf check-site test\n", script)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / ".github").rglob("*.yml")), ids=str)

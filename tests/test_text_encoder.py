@@ -3,9 +3,11 @@
 import itertools
 import math
 
+import gymnasium
 import pytest
 import torch
 from conftest import TINY_TOKENIZERS
+from gymnasium.utils.env_checker import check_env
 from scipy import stats
 from test_checkpoints import rewrite
 from torch import nn
@@ -387,6 +389,22 @@ def test_every_method_trains_the_encoder(x, z, name):
     loss.backward()
     assert model.encoder.queries.grad.abs().sum() > 0
     assert model.encoder.id_embedding.weight.grad.abs().sum() > 0
+
+
+def test_waves_of_numbers_are_refused_for_a_text(x, z):
+    rows = Split(x, z)
+    task = Task("texts", rows, rows, rows, schema=None)
+    with pytest.raises(ValueError, match=r"periodic=True .* texts have none"):
+        build_model(METHODS["ce"], task, periodic=True)
+
+
+def test_the_environment_takes_texts(x, z):
+    rows = Split(x, z)
+    task = Task("texts", rows, rows, rows, schema=None)
+    env = gymnasium.make("genre2_mini/Decoding-v0", task=task)
+    check_env(env.unwrapped)
+    observation, _ = env.reset(options={"row": 1})
+    assert observation["x"].tolist() == x[1].tolist()
 
 
 @pytest.mark.parametrize("head", [PointwiseHead, HistogramHead])

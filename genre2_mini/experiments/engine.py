@@ -120,7 +120,7 @@ def executor_of(jobs: int, dask: str | None = None) -> Iterator[tuple[Executor, 
         from distributed import Client
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            "--dask needs the package distributed: pip install 'genre2-mini[cluster]'"
+            "--dask needs the package distributed: pip install distributed"
         ) from error
     try:
         client = Client(dask, timeout="10s")
