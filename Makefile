@@ -11,7 +11,7 @@ export GOMP_SPINCOUNT := 1000
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help book serve check-site check-colab test lint format clean clean-all
+.PHONY: help book pdf epub offer serve check-site check-colab test lint format clean clean-all
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -31,6 +31,20 @@ book: $(READY)  ## build the book, every notebook executed
 	@rm -rf _build/html
 	$(BIN)/jupyter-book build . --all -W -n --keep-going
 	@echo 'The book is at $(CURDIR)/$(SITE); "make serve" shows it.'
+
+epub: $(READY)  ## write the book as an EPUB (needs Chromium)
+	@$(BIN)/python book/tools/forget_stale_results.py
+	$(BIN)/python book/tools/build_epub.py
+	@$(MAKE) --no-print-directory offer
+
+pdf: epub  ## write the book as a PDF, and as an EPUB (needs Chromium)
+	$(BIN)/python book/tools/build_pdf.py
+	@$(MAKE) --no-print-directory offer
+
+# The landing page of a built site links to those of the two that are there.
+offer:
+	@test ! -f $(SITE) || { rm -f _build/html/book/index.html; \
+	  $(BIN)/jupyter-book build . -W -n --keep-going -q; }
 
 serve: $(READY)  ## show the built book at http://127.0.0.1:8000
 	@test -f $(SITE) || $(MAKE) --no-print-directory book

@@ -14,13 +14,18 @@ SCRIPT = "tex-svg.js"
 EXTENSIONS = "input/tex/extensions"  # loaded when a rarer macro asks for one
 
 
+def mathjax_script() -> Path:
+    """Where the installed script is, its extensions beside it."""
+    files = distribution(PACKAGE).files
+    script = next(file for file in files if file.name == SCRIPT)
+    return Path(script.locate()).resolve()
+
+
 def copy_mathjax(app, exception):
     """Put the script and its TeX extensions into the built site."""
     if exception is not None or app.builder.format != "html":
         return
-    files = distribution(PACKAGE).files
-    script = next(file for file in files if file.name == SCRIPT)
-    source = Path(script.locate()).parent
+    source = mathjax_script().parent
     target = Path(app.outdir) / "_static" / "mathjax"
     shutil.copytree(
         source / EXTENSIONS, target / EXTENSIONS, dirs_exist_ok=True
