@@ -18,6 +18,7 @@ from genre2_mini.experiments.run_folder import RunFolder
 from genre2_mini.experiments.specs import RunSpec
 from genre2_mini.experiments.studies import STUDIES, prepare_study
 from genre2_mini.experiments.study import AGGREGATORS, Arm, Study, seconds
+from genre2_mini.experiments.study_report import study_report
 from genre2_mini.experiments.tabular import METHODS, tabular
 from genre2_mini.experiments.trial import SELECTION, trial
 
@@ -428,6 +429,28 @@ def test_a_folder_with_runs_wants_a_word(tmp_path, faked):
     RunFolder(tmp_path).save(TINY, made_up(), None)
     with pytest.raises(FileExistsError, match=r"1 finished runs.*--resume"):
         studies.run_study("tabular", two_levels(), tmp_path)
+
+
+def test_a_run_whose_start_diverged_never_starts_from_scratch(tmp_path, monkeypatch):
+    def fake(spec, start):
+        if spec.method == "ce" and spec.seed == 1:
+            return {"failed": "the loss is NaN"}, None
+        return made_up(), save({"w": torch.zeros(1)}) if spec.keep_weights else None
+
+    monkeypatch.setattr(engine, "trial", fake)
+    for _ in range(2):  # the second time from the records
+        with pytest.raises(RuntimeError, match=r"seed 1.* its start, left no weights"):
+            run_grids(two_levels().grids(), RunFolder(tmp_path), Here(), 1)
+
+
+def test_a_report_names_the_methods_that_diverged(tmp_path, faked):
+    study = two_levels()
+    table = study.table(run_grids(study.grids(), RunFolder(tmp_path), Here(), 1))
+    bad = table.tail(1).assign(method="ppo", aggregator=None, r2=math.nan)
+    shown = study_report(pd.concat([table, bad]))
+    assert "Diverged in some run, left out: ppo" in shown
+    assert "remax" in shown
+    assert "NaN" not in shown
 
 
 def test_a_run_that_diverged_has_a_row_without_scores(tmp_path, monkeypatch):

@@ -13,7 +13,7 @@ from genre2_mini.cli.studies import study_command
 STUDIES = {
     "tabular": "Every method on every table: does the reward beat cross-entropy?",
     "tokenisation": "Cross-entropy and GenRe² under seven tokenizers.",
-    "reward": "ReMax under eight rewards.",
+    "reward": "ReMax under every reward.",
     "expert": "How much expert beside the reward, and dropout in the gradient.",
     "data-size": "From 250 training rows to all.",
     "periodic": "The methods again, with periodic embeddings of numbers.",

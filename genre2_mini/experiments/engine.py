@@ -80,8 +80,18 @@ def complete(
 
 
 def starting_weights(spec: RunSpec, folder: RunFolder) -> bytes | None:
-    """The weights that a run starts from; None for a start from scratch."""
-    return None if spec.start is None else folder.weights(spec.start)
+    """The weights that a run starts from; None for a start from scratch.
+
+    Raises
+    ------
+    RuntimeError : the run that it starts from left none, as its training diverged.
+    """
+    if spec.start is None:
+        return None
+    weights = folder.weights(spec.start)
+    if weights is None:  # never from scratch in silence
+        raise RuntimeError(f"{spec}: run {spec.start}, its start, left no weights")
+    return weights
 
 
 def result(future, spec: RunSpec) -> tuple[dict, bytes | None]:

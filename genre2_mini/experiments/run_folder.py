@@ -53,7 +53,8 @@ class RunFolder:
         if not fits:
             warnings.warn(f"{path} is damaged: its run is done again", stacklevel=2)
             return None
-        if spec.keep_weights and self.weights(spec.key) is None:
+        promised = spec.keep_weights and "failed" not in record
+        if promised and self.weights(spec.key) is None:
             return None
         return record
 

@@ -12,13 +12,18 @@ BASELINE = "ce"
 def study_report(table: pd.DataFrame) -> str:
     """R² of every method and aggregator over tasks and seeds; below, gains over CE.
 
-    The gains need two seeds or more, and a table in which every run has its scores.
+    The gains need two seeds or more. Of a method with a run that diverged there is no
+    mean to compare: it is named and left out.
     """
     if "setting" in table:  # each is a method of its own to compare
         text = table["method"] + ", " + table["setting"]
         table = table.assign(method=text.str.removesuffix(", none"))
+    diverged = list(table.loc[table["r2"].isna(), "method"].unique())
+    table = table[~table["method"].isin(diverged)]
     title = "Mean test R² over tasks and seeds"
     parts = [f"{title}\n{means(table).to_string(float_format='{:.3f}'.format)}"]
+    if diverged:
+        parts.append(f"Diverged in some run, left out: {', '.join(diverged)}")
     methods = table["method"].unique()
     if BASELINE in methods and len(methods) > 1 and table["seed"].nunique() > 1:
         parts.append(
