@@ -90,7 +90,8 @@ def overall_differences(
         flat = gaps.reshape(*gaps.shape[:2], -1)
         low, high = interval(flat @ weights(chosen), n)
         with np.errstate(invalid="ignore"):  # a method that equals the baseline
-            p = stats.wilcoxon(means, axis=-1).pvalue
+            # One by one: a tie in one of them would make scipy permute all of them.
+            p = np.apply_along_axis(lambda m: stats.wilcoxon(m).pvalue, -1, means)
         p = np.where(means.any(axis=-1), p, 1.0)
     found = {"mean": means.mean(axis=-1), "low": low, "high": high, "p": p}
     gains = METRICS[metric] * means
