@@ -22,6 +22,7 @@ from torch import nn
 from genre2_mini.encoders import RowEncoder
 from genre2_mini.heads import HistogramHead, PointwiseHead
 from genre2_mini.objectives import (
+    CRPS,
     DIST2,
     GRPO,
     NTLMSE,
@@ -79,6 +80,7 @@ METHODS: dict[str, Method] = {
     "grpo": Method("GRPO", GRPO),
     "dr_grpo": Method("Dr. GRPO", partial(GRPO, divide_by_std=False)),
     "ppo": Method("PPO", PPO),
+    "crps": Method("CRPS", CRPS),
     "exact": Method("Exact gradient", ExactPolicyGradient),
     "expert": Method("Expert alone", ExpertSupervision),
     "genre2": Method("GenRe²", GenRe2),

@@ -21,6 +21,7 @@ PALETTE = {
     "RLOO": "#117733",
     "Dr. GRPO": "#44AA99",
     "Expert alone": "#882255",
+    "CRPS": "#661100",
     "Exact gradient": "#332288",
     "NTL-MSE": "#6699CC",
     "NTL-WAS": "#AA4499",

@@ -29,7 +29,7 @@ from genre2_mini.encoders import RowEncoder
 from genre2_mini.experiments import load_results
 from genre2_mini.heads import HistogramHead, PointwiseHead
 from genre2_mini.methods import METHODS, POINT, POLICY
-from genre2_mini.objectives import PPO, REINFORCE, ExpertSupervision, ReMax
+from genre2_mini.objectives import CRPS, PPO, REINFORCE, ExpertSupervision, ReMax
 from genre2_mini.objectives.critic import generalised_advantage
 from genre2_mini.objectives.expert_target import expert_target
 from genre2_mini.objectives.histogram import histogram_target
@@ -162,10 +162,10 @@ def test_the_advantage_of_toy_rewards(row):
     torch.testing.assert_close(found, torch.cat(by_hand))
 
 
-def test_only_ppo_and_rows_without_a_reward_have_no_such_advantage():
+def test_only_ppo_crps_and_rows_without_a_reward_have_no_such_advantage():
     others = {row.name for row in ROWS if formula(row) not in ADVANTAGES}
     rewarded = {row.name for row in ROWS if isinstance(row.objective, REINFORCE)}
-    assert others & rewarded == {"PPO", "Expert alone"}
+    assert others & rewarded == {"PPO", "CRPS", "Expert alone"}
 
 
 def test_ppos_advantage_is_the_sum_of_later_differences():
@@ -176,6 +176,23 @@ def test_ppos_advantage_is_the_sum_of_later_differences():
     A = [sum(lam**m * d for m, d in enumerate(delta[k:])) for k in range(3)]
     found = generalised_advantage(torch.tensor([r]), torch.tensor([V]), lam)
     torch.testing.assert_close(found, torch.tensor([A]))
+
+
+def crps_advantage(values, z):
+    """Of samples (N, S) of targets (N,); the sheet's a and m."""
+    a = (values - z[:, None]).abs()
+    m = (values[:, :, None] - values[:, None]).abs().sum(-1) / (S - 1)
+    means = a.mean(-1, keepdim=True), m.mean(-1, keepdim=True)
+    return S / (S - 1) * (means[0] - a) + S / (S - 2) * (m - means[1])
+
+
+def test_the_crps_row_says_what_a_and_m_are():
+    """``test_the_loss_is_the_formula`` compares with them."""
+    [row] = [row for row in ROWS if row.name == "CRPS"]
+    first, second = r"$\frac{S}{S-1}(\bar a - a)$", r"$+\, \frac{S}{S-2}(m - \bar m)$"
+    assert row.advantage == f"{first} {second}"
+    assert r"$a = \lvert\hat z - z\rvert$" in SHEET
+    assert "mean distance to the other\n  $S - 1$" in SHEET
 
 
 # Losses
@@ -248,6 +265,8 @@ def symbols(policy, x, z, row):
     greedy = -((tok.decode(policy.greedy(x)) - z) ** 2)
     advantage = ADVANTAGES.get(formula(row), lambda r, _: r)
     s.A = torch.stack([advantage(*group) for group in zip(s.r, greedy, strict=True)])
+    if row.name == "CRPS":
+        s.A = crps_advantage(tok.decode(t), z)
     s.lam = getattr(row.objective, "gae_lambda", 1.0)
     return s
 
@@ -288,10 +307,11 @@ def test_the_loss_of_a_head_is_the_formula(row, x, z):
 
 
 def expected(objective, policy, x, z):
-    """E[gradient of the first loss of a batch], S = 2."""
+    """E[gradient of the first loss of a batch], S = 2; CRPS needs 3."""
     if not isinstance(objective, REINFORCE):
         return gradient(policy, first_loss(objective, policy, x, z))
-    pair = dataclasses.replace(objective, num_samples=2)
+    size = 3 if isinstance(objective, CRPS) else 2
+    pair = dataclasses.replace(objective, num_samples=size)
     companions = companions_of(pair, policy)
     loss, _ = next(expected_losses(pair, policy, x, z, *companions))
     return gradient(policy, loss)
@@ -383,6 +403,7 @@ def test_the_variance_of_the_other_rows_is_told_in_words():
     assert told.pop("GenRe²") == "as ReMax"
     assert told.pop("GRPO") == "other units"
     assert told.pop("Expert alone") == "other goal"
+    assert told.pop("CRPS") == "other goal"
     assert set(told.values()) == {"–"}
 
 

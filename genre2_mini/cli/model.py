@@ -27,7 +27,7 @@ Method = Annotated[
     str,
     typer.Option(
         help="What to train: genre2, remax, reinforce, rloo, grpo, dr_grpo, ppo, "
-        "exact, expert, ce, ntl_mse, ntl_was, dist2, histogram or pointwise."
+        "crps, exact, expert, ce, ntl_mse, ntl_was, dist2, histogram or pointwise."
     ),
 ]
 Seed = Annotated[

@@ -1,6 +1,7 @@
 """Objectives: a batch -> one or more losses. One file an idea."""
 
 from genre2_mini.objectives.cross_entropy import CrossEntropy
+from genre2_mini.objectives.crps import CRPS
 from genre2_mini.objectives.exact import ExactPolicyGradient
 from genre2_mini.objectives.expert import ExpertSupervision, GenRe2
 from genre2_mini.objectives.expert_target import expert_target
@@ -15,6 +16,7 @@ from genre2_mini.objectives.squared_error import SquaredError
 from genre2_mini.objectives.token_level import DIST2, NTLMSE, NTLWAS
 
 __all__ = [
+    "CRPS",
     "DIST2",
     "GRPO",
     "NTLMSE",
