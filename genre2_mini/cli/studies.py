@@ -64,8 +64,7 @@ def study_command(name: str) -> Callable[..., None]:
         dask: Dask = None,
         device: Device = DeviceName.cpu,
     ) -> None:
-        from genre2_mini.experiments.budgets import BUDGETS
-        from genre2_mini.experiments.studies import prepare_study, run_study
+        from genre2_mini.experiments.studies import budgets_of, prepare_study, run_study
         from genre2_mini.methods import choose_device
 
         asked = {
@@ -74,7 +73,7 @@ def study_command(name: str) -> Callable[..., None]:
             "max_rows": max_rows,
         }
         size = replace(
-            BUDGETS[budget.value],
+            budgets_of(name)[budget.value],
             device=choose_device(device.value),
             **{option: value for option, value in asked.items() if value is not None},
         )

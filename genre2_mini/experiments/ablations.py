@@ -29,9 +29,11 @@ UNBOUNDED = {
 }
 BOUNDED_REWARD = {"reward": "clipped50"}
 EXPERT_WEIGHTS = (0.0, 0.05, 0.2, 0.5, 1.0, 2.0)
+WITH_DROPOUT = (0.05, 0.5)  # the paper's weight, and one that it matters for
 TRAIN_ROWS = (250, 500, 1000, 2000)
 PAPER = {"d_model": 256, "hidden": 1024, "num_layers": 3, "encoder_layers": 3}
 COMPARED = ("pointwise", "histogram", "ce", "remax", "expert", "genre2")
+WITH_ROWS = ("pointwise", "histogram", "ce", "genre2")
 
 
 def tokenisation(task: str, budget: Budget) -> Iterator[Arm]:
@@ -57,11 +59,13 @@ def expert(task: str, budget: Budget) -> Iterator[Arm]:
     """GenRe² at every weight of the expert, and the expert alone; also with dropout."""
     start = checkpoint_arm(task, budget)
     yield from with_setting("none", start, ("ce",), budget)
-    for dropout, word in (({}, ""), ({"dropout": True}, ", dropout")):
-        alone = arm_of("expert", start, budget)
+    alone, both = (arm_of(name, start, budget) for name in ("expert", "genre2"))
+    for dropout, word, weights in (
+        ({}, "", EXPERT_WEIGHTS),
+        ({"dropout": True}, ", dropout", WITH_DROPOUT),
+    ):
         yield changed(alone, f"alone{word}", objective=dropout)
-        both = arm_of("genre2", start, budget)
-        for weight in EXPERT_WEIGHTS:
+        for weight in weights:
             arguments = {"expert_weight": weight} | dropout
             yield changed(both, f"{weight:g}{word}", objective=arguments)
 
@@ -71,7 +75,7 @@ def data_size(task: str, budget: Budget) -> Iterator[Arm]:
     budget = replace(budget, max_rows=2 * budget.max_rows)
     for rows in (*TRAIN_ROWS, None):
         start = checkpoint_arm(task, budget, train_rows=rows)
-        yield from with_setting(str(rows or "all"), start, COMPARED, budget)
+        yield from with_setting(str(rows or "all"), start, WITH_ROWS, budget)
 
 
 def periodic(task: str, budget: Budget) -> Iterator[Arm]:

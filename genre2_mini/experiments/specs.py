@@ -13,8 +13,10 @@ class RunSpec:
 
     Attributes
     ----------
-    task, max_rows : the table, and how many of its rows at most, split 64/16/20.
-    method : a key of ``METHODS``, or ``"boosting"``, a grid of its own.
+    task, max_rows : the table, and how many of its rows at most, split 64/16/20; of
+        programs such as ``stdlib-ops-random-log`` (``programs``).
+    method : a key of ``METHODS``, or ``"boosting"``, a grid of its own, or one of
+        ``TEXT_RIVALS``.
     seed : split, initial weights, batches and rollouts.
     steps, validate_every, learning_rate, batch_size : the training.
     start : key of the run whose weights this one starts from; None is from scratch.
@@ -24,6 +26,8 @@ class RunSpec:
     model : further arguments of ``build_model``, such as ``{"periodic": True}``.
     objective : arguments of the method's objective; ``reward`` is a name.
     device : ``"cpu"`` or ``"cuda"``.
+    detail : whether the record describes the predictive distributions, at every
+        validation and of the chosen weights (``distribution_detail``).
     """
 
     task: str
@@ -41,6 +45,7 @@ class RunSpec:
     model: dict = field(default_factory=dict)
     objective: dict = field(default_factory=dict)
     device: str = "cpu"
+    detail: bool = False
 
     @property
     def settings(self) -> dict:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -14,13 +15,17 @@ from genre2_mini.experiments.ablations import (
     scale,
     tokenisation,
 )
-from genre2_mini.experiments.budgets import Budget
+from genre2_mini.experiments.budgets import BUDGETS, Budget
+from genre2_mini.experiments.code_metrics import CODE_BUDGETS, code_metrics
+from genre2_mini.experiments.code_report import code_report
 from genre2_mini.experiments.engine import executor_of, run_grids
+from genre2_mini.experiments.programs import check_cell
 from genre2_mini.experiments.results import save_results
 from genre2_mini.experiments.run_folder import RunFolder
 from genre2_mini.experiments.study import Arm, Study
 from genre2_mini.experiments.study_report import study_report
 from genre2_mini.experiments.tabular import tabular
+from genre2_mini.experiments.what_rl_changes import detail_tables, what_rl_changes
 from genre2_mini.tasks import describe_task
 
 STUDIES: dict[str, Callable[[str, Budget], Iterator[Arm]]] = {
@@ -31,7 +36,23 @@ STUDIES: dict[str, Callable[[str, Budget], Iterator[Arm]]] = {
     "data-size": data_size,
     "periodic": periodic,
     "scale": scale,
+    "what-rl-changes": what_rl_changes,
 }
+# Studies of programs: their tasks, budgets and reports are their own.
+PROGRAM_STUDIES = {"code-metrics": code_metrics}
+# Studies that are not on all tables of the budgets, unless they are asked to be.
+THREE = ("concrete", "abalone", "house_sales")
+FEWER_TASKS = dict.fromkeys(("tokenisation", "reward", "expert"), THREE)
+FEWER_TASKS |= {"what-rl-changes": THREE, "data-size": ("house_sales", "fried")}
+FEWER_TASKS |= {"scale": ("concrete", "house_sales")}
+
+
+def budgets_of(name: str) -> dict[str, Budget]:
+    """A study's budgets: smoke, small and full."""
+    if name not in FEWER_TASKS:
+        return CODE_BUDGETS if name in PROGRAM_STUDIES else BUDGETS
+    few = {size: replace(b, tasks=FEWER_TASKS[name]) for size, b in BUDGETS.items()}
+    return few | {"smoke": BUDGETS["smoke"]}
 
 
 def prepare_study(
@@ -46,10 +67,13 @@ def prepare_study(
     Raises
     ------
     ValueError : an unknown task or method; names the closest.
+    ModuleNotFoundError : a task's programs are in a package that is not installed.
     """
+    arms_of = (STUDIES | PROGRAM_STUDIES)[name]
+    check = check_cell if name in PROGRAM_STUDIES else describe_task
     for task in budget.tasks:
-        describe_task(task)
-    arms = [arm for task in budget.tasks for arm in STUDIES[name](task, budget)]
+        check(task)
+    arms = [arm for task in budget.tasks for arm in arms_of(task, budget)]
     known = {arm.labels["method"]: None for arm in arms if arm.shown}
     for method in methods or ():
         if method not in known:
@@ -73,7 +97,8 @@ def run_study(
 ) -> str:
     """Do a study's runs, write its table to ``out``/``name``.csv, return a report.
 
-    ``name``_curves.csv.gz beside it has the validations of every run.
+    ``name``_curves.csv.gz beside it has the validations of every run, and a study whose
+    runs describe their distributions has ``detail_tables``, too.
 
     Raises
     ------
@@ -92,5 +117,8 @@ def run_study(
     table, stem = study.table(records), name.replace("-", "_")
     path = folder.path / f"{stem}.csv"
     save_results(table, path)
-    save_results(study.curves(records), folder.path / f"{stem}_curves.csv.gz")
-    return f"{study_report(table)}\n\n{len(table)} rows in {path}"
+    beside = {"curves": study.curves(records)} | detail_tables(study, records)
+    for ending, rows in beside.items():
+        save_results(rows, folder.path / f"{stem}_{ending}.csv.gz")
+    report = code_report if name in PROGRAM_STUDIES else study_report
+    return f"{report(table)}\n\n{len(table)} rows in {path}"

@@ -17,7 +17,7 @@ import pandas as pd
 
 from genre2_mini.experiments.engine import Grids, Records
 from genre2_mini.experiments.specs import RunSpec
-from genre2_mini.experiments.trial_scores import SELECTION
+from genre2_mini.experiments.trial_scores import OF_COUNTS, SELECTION
 
 AGGREGATORS = {  # name -> what chooses the weights, which scores, their ending
     "k1": ("rmse_k1", "exact", "k1"),
@@ -171,6 +171,11 @@ class Study:
             if "greedy" in chosen:
                 labels = arm.labels | {"method": "ce_greedy"}
                 greedy = {score: chosen["greedy"][score] for score in SCORES}
+                greedy |= {
+                    name: chosen["greedy"][f"{name}_k1"]
+                    for name in OF_COUNTS
+                    if f"{name}_k1" in chosen["greedy"]
+                }
                 yield labels, row | greedy | {"crps": greedy["mae"]} | step
 
 
@@ -187,6 +192,9 @@ def picked(scores: dict, exact: dict, ending: str) -> dict[str, float]:
     found = {name: scores.get(f"{name}_{ending}") for name in SCORES}
     if ending == "k1":
         found["spearman"] = exact["spearman_k1"]
+    counted = [name for name in OF_COUNTS if f"{name}_{ending}" in exact]
+    of = exact if ending == "k1" else scores  # one string's rank is of exact's
+    found |= {name: of[f"{name}_{ending}"] for name in counted}
     return found | {name: exact.get(name) for name in ALSO}
 
 
@@ -194,7 +202,7 @@ def valid_rmse(record: dict) -> float:
     """Validation RMSE, averaged over what chooses the weights; infinite if diverged."""
     if "failed" in record:
         return math.inf
-    errors = [chosen["valid"] for chosen in record["chosen"].values()]
+    errors = [record["chosen"][metric]["valid"] for metric in SELECTION]
     return max(sum(errors) / len(errors), SMALLEST)
 
 

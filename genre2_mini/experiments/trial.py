@@ -17,16 +17,24 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from genre2_mini.evaluation import evaluate
-from genre2_mini.experiments.named_rewards import named_reward
-from genre2_mini.experiments.rivals import rival_scores, tuned_rival
-from genre2_mini.experiments.specs import RunSpec
-from genre2_mini.experiments.timing import peak_resident_bytes
-from genre2_mini.experiments.trial_scores import SELECTION, scores_on_test
-from genre2_mini.methods import METHODS, build_model
-from genre2_mini.metrics import (
-    expected_sample_scores,
+from genre2_mini.experiments.common_scale import (
+    common_scores,
+    count_scores,
+    counts_something,
 )
+from genre2_mini.experiments.distribution_detail import (
+    detail_of_validation,
+    detail_on_test,
+)
+from genre2_mini.experiments.named_rewards import named_reward
+from genre2_mini.experiments.programs import is_program_task, load_program_task
+from genre2_mini.experiments.rivals import tuned_rival
+from genre2_mini.experiments.specs import RunSpec
+from genre2_mini.experiments.text_rivals import TEXT_RIVALS, tuned_text_rival
+from genre2_mini.experiments.timing import peak_resident_bytes
+from genre2_mini.experiments.trial_scores import SELECTION, every_score, scores_on_test
+from genre2_mini.methods import METHODS, build_model
+from genre2_mini.metrics import distribution_scores, expected_sample_scores
 from genre2_mini.objectives import Objective
 from genre2_mini.runs import Run, average
 from genre2_mini.tasks import Split, Task, load_task
@@ -52,10 +60,9 @@ def trial(spec: RunSpec, start: bytes | None = None) -> tuple[dict, bytes | None
     forget_peak()
     torch.set_num_threads(1)
     begin = time.perf_counter()
-    task = load_task(spec.task, max_rows=spec.max_rows, seed=spec.seed)
-    task = with_train_rows(task, spec.train_rows)
-    if spec.method == "boosting":
-        return boosting(spec, task, begin), None
+    task = with_train_rows(task_of(spec), spec.train_rows)
+    if spec.method == "boosting" or spec.method in TEXT_RIVALS:
+        return rival(spec, task, begin), None
     model = build_model(
         METHODS[spec.method], task, tokenizer(spec), seed=spec.seed, **spec.model
     ).to(spec.device)
@@ -69,7 +76,7 @@ def trial(spec: RunSpec, start: bytes | None = None) -> tuple[dict, bytes | None
     for metric, (score, step, weights) in best.items():
         if step not in scored:
             model.load_state_dict(weights)
-            scored[step] = scores_on_test(model, task, spec.method == "ce")
+            scored[step] = scores_of(spec, model, task)
         chosen[metric] = {"valid": score, "step": step, **scored[step]}
     record = {
         "chosen": chosen,
@@ -78,6 +85,21 @@ def trial(spec: RunSpec, start: bytes | None = None) -> tuple[dict, bytes | None
         "peak_mb": peak_resident_bytes_of_run() / 1e6,
     }
     return record, save(best["rmse_mean"][2]) if spec.keep_weights else None
+
+
+def scores_of(spec: RunSpec, model: nn.Module, task: Task) -> dict:
+    """Test scores of the weights the model has now, in detail if the spec says so."""
+    controlled = spec.method == "ce" and spec.steps > 0  # once for each policy
+    found = scores_on_test(model, task, controlled)
+    if spec.detail:
+        found |= detail_on_test(model, task.test, found)
+    return found
+
+
+def task_of(spec: RunSpec) -> Task:
+    """The spec's task: a named table, or a table of programs (``programs``)."""
+    read = load_program_task if is_program_task(spec.task) else load_task
+    return read(spec.task, max_rows=spec.max_rows, seed=spec.seed)
 
 
 def tokenizer(spec: RunSpec):
@@ -106,7 +128,7 @@ def train(spec: RunSpec, model: nn.Module, task: Task) -> tuple[list[dict], dict
     Returns
     -------
     history : one row a validation, the first before any step.
-    best : metric -> (validation score, step, weights).
+    best : metric of ``selections`` -> (validation score, step, weights).
     """
     settings = OPTIMISER | {
         "batch_size": spec.batch_size,
@@ -123,8 +145,12 @@ def train(spec: RunSpec, model: nn.Module, task: Task) -> tuple[list[dict], dict
             row = {"step": run.step, "seconds": seconds} | average(run.reports)
             run.reports.clear()
             history.append(row | {f"valid_{k}": valid[k] for k in SELECTION})
+            if spec.detail:
+                pause = time.perf_counter()  # it is no part of the training
+                history[-1] |= detail_of_validation(model, task.valid)
+                begin += time.perf_counter() - pause
             state = None
-            for metric in SELECTION:
+            for metric in selections(spec):
                 if valid[metric] < best.get(metric, (math.inf,))[0]:
                     state = state or snapshot(model)
                     best[metric] = valid[metric], run.step, state
@@ -137,10 +163,15 @@ def train(spec: RunSpec, model: nn.Module, task: Task) -> tuple[list[dict], dict
 def validation_scores(model: nn.Module, task: Task, step: int) -> dict[str, float]:
     """Scores of 32 evenly spread strings; FloatingPointError if they are no numbers."""
     try:
-        return evaluate(model, task.valid, num_samples=32, seed=None)
+        return common_scores(model, task, task.valid, num_samples=32, seed=None)
     except ValueError as error:
         message = f"step {step}: {error}; lower learning_rate"
         raise FloatingPointError(message) from error
+
+
+def selections(spec: RunSpec) -> tuple[str, ...]:
+    """What chooses weights; where laws are looked at closely, their CRPS as well."""
+    return (*SELECTION, "crps") if spec.detail else SELECTION
 
 
 def snapshot(model: nn.Module) -> dict[str, Tensor]:
@@ -148,14 +179,24 @@ def snapshot(model: nn.Module) -> dict[str, Tensor]:
     return {name: w.clone() for name, w in model.state_dict().items()}
 
 
-def boosting(spec: RunSpec, task: Task, begin: float) -> dict:
-    """The record of tuned boosting: a distribution of one value."""
-    model, params = tuned_rival("Boosting", task, spec.seed)
+def rival(spec: RunSpec, task: Task, begin: float) -> dict:
+    """The record of what is no network: its answer is a distribution of one value."""
+    if spec.method == "boosting":
+        model, params = tuned_rival("Boosting", task, spec.seed)
+
+        def predict(split: Split) -> Tensor:
+            return torch.from_numpy(model.predict(split.x.numpy()))
+    else:
+        predict, params = tuned_text_rival(spec.method, task)
     seconds = time.perf_counter() - begin
-    prediction = torch.from_numpy(model.predict(task.valid.x.numpy()))[:, None]
-    valid = expected_sample_scores(prediction, task.valid.z)["rmse"]
-    found = rival_scores(model, task.test)
+    valid = expected_sample_scores(predict(task.valid)[:, None], task.valid.z)["rmse"]
+    points, z = predict(task.test)[:, None], task.test.z
+    found = distribution_scores(points, z)
     found["spearman_k1"] = found["spearman_mean"]
+    if counts_something(task):
+        certain = torch.ones_like(points)
+        found |= every_score(points, certain, z)
+        found |= count_scores(task, points, certain, z)
     one = {"valid": valid, "step": 0, "exact": found, "drawn": found}
     return {
         "chosen": {metric: one for metric in SELECTION},

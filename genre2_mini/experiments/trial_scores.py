@@ -8,7 +8,13 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from genre2_mini.evaluation import ENUMERABLE, evaluate, predict_distribution
+from genre2_mini.evaluation import ENUMERABLE
+from genre2_mini.experiments.common_scale import (
+    answers,
+    count_scores,
+    counts_something,
+    to_common,
+)
 from genre2_mini.experiments.mismatch import exact_distribution
 from genre2_mini.metrics import distribution_scores, point_scores, weighted_mean
 from genre2_mini.policy import DecodingPolicy
@@ -18,6 +24,7 @@ from genre2_mini.tasks import Split, Task
 # the validation rows: the same rule for every method.
 SELECTION = ("rmse_k1", "rmse_mean", "rmse_median")
 TEMPERATURES = (1.0, 0.85, 0.7, 0.5, 0.35)
+OF_COUNTS = ("kendall", "rmse_quantile", "tenfold")  # of count_scores
 FAR = 3.0  # std. dev.: a string further off than this is an outlier
 
 
@@ -25,24 +32,30 @@ FAR = 3.0  # std. dev.: a string further off than this is an outlier
 def scores_on_test(
     model: nn.Module, task: Task, with_controls: bool
 ) -> dict[str, dict]:
-    """Test scores of a model as it is, in z units.
+    """Test scores of a model as it is, in z units, of counts on the common scale.
 
     Returns
     -------
     ``exact`` : of all strings, with ``bias2``, ``spread`` and ``outliers``, the share
         of strings further than ``FAR`` off; ``drawn``, of 128 strings a row. Of a
-        policy ``with_controls`` also ``greedy`` and ``cooled``.
+        policy ``with_controls`` also ``greedy`` and, of tables, ``cooled``. Counts of
+        programs have ``count_scores`` as well.
     """
     model.eval()
-    split = task.test
-    found = {"drawn": evaluate(model, split)}
-    values, weights = predict_distribution(model, split.x, num_samples=None)
-    found["exact"] = every_score(values, weights, split.z)
+    split, one = task.test, None
+    values, weights, z = answers(model, task, split)
+    found = {"drawn": distribution_scores(values, z, weights)}
+    if counts_something(task):
+        found["drawn"] |= count_scores(task, values, weights, z)
+    values, weights, z = answers(model, task, split, num_samples=None)
+    found["exact"] = every_score(values, weights, z)
     if isinstance(model, DecodingPolicy):
-        one = predict_distribution(model, split.x, num_samples=1)[0][:, 0]
-        found["exact"]["spearman_k1"] = point_scores(one, split.z)["spearman"]
+        one = answers(model, task, split, num_samples=1)[0][:, 0]
+        found["exact"]["spearman_k1"] = point_scores(one, z)["spearman"]
         if with_controls:
             found |= controls(model, task)
+    if counts_something(task):
+        found["exact"] |= count_scores(task, values, weights, z, one)
     return found
 
 
@@ -59,13 +72,19 @@ def every_score(values: Tensor, weights: Tensor, z: Tensor) -> dict[str, float]:
 
 
 def controls(policy: DecodingPolicy, task: Task) -> dict[str, dict]:
-    """What cross-entropy can do without further training: greedy, and cooled.
+    """What cross-entropy can do without further training: greedy, and cooled (tables).
 
     A temperature is chosen on the validation rows for each of ``SELECTION``; cooled
     scores are named by what chose them.
     """
     greedy = policy.tokenizer.decode(policy.greedy(task.test.x)).cpu()
-    found = {"greedy": point_scores(greedy, task.test.z)}
+    greedy, z = to_common(task, greedy), to_common(task, task.test.z)
+    found = {"greedy": point_scores(greedy, z)}
+    if counts_something(task):
+        points = greedy[:, None]
+        scores = count_scores(task, points, torch.ones_like(points), z)
+        found["greedy"] |= {f"{name}_k1": scores[f"{name}_k1"] for name in OF_COUNTS}
+        return found
     if math.prod(policy.tokenizer.vocab_sizes) > ENUMERABLE:
         return found
     valid = list(at_temperatures(policy, task.valid))

