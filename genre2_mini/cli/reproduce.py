@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from genre2_mini.cli.extensions import forecasting, multi_target
 from genre2_mini.cli.options import AsJson, as_json, check_folder
 from genre2_mini.cli.studies import study_command
 
@@ -18,6 +19,8 @@ STUDIES = {
     "data-size": "From 250 training rows to all.",
     "periodic": "The methods again, with periodic embeddings of numbers.",
     "scale": "The methods again, at the paper's sizes.",
+    "code-metrics": "A program's text, and what a call of it costs, on two splits.",
+    "what-rl-changes": "Six methods on three tables, their distributions in detail.",
 }
 
 reproduce = typer.Typer(no_args_is_help=True, help="Run a study and print its table.")
@@ -70,6 +73,14 @@ def comparison(
     else:
         typer.echo(report(rows))
 
+
+reproduce.command(
+    "multi-target",
+    epilog="Example: genre2-mini reproduce multi-target --task arm --seeds 1",
+)(multi_target)
+reproduce.command(epilog="Example: genre2-mini reproduce forecasting --cut 1990-01")(
+    forecasting
+)
 
 for name, summary in STUDIES.items():
     example = f"Example: genre2-mini reproduce {name} --budget smoke"
