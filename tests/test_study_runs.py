@@ -283,6 +283,28 @@ def test_arms_of_a_group_choose_together(tmp_path, monkeypatch, group, expected)
     assert [study.chosen[arm]["learning_rate"] for arm in arms] == expected
 
 
+@pytest.mark.parametrize(
+    ("chosen_by", "expected"), [(("rmse_k1",), 3e-4), (("rmse_mean",), 1e-3)]
+)
+def test_an_arm_can_choose_by_what_it_will_be_asked(
+    tmp_path, monkeypatch, chosen_by, expected
+):
+    """One rate is better for one string, the other for the mean."""
+
+    def fake(spec, start):
+        record = made_up()
+        better = "rmse_k1" if spec.learning_rate == 3e-4 else "rmse_mean"
+        record["chosen"][better] = record["chosen"][better] | {"valid": 0.5}
+        return record, None
+
+    monkeypatch.setattr(engine, "trial", fake)
+    rates = [{"learning_rate": rate} for rate in (3e-4, 1e-3)]
+    arm = Arm({}, TINY, rates, chosen_by=chosen_by)
+    study = Study([arm], range(1))
+    run_grids(study.grids(), RunFolder(tmp_path), Here(), 1)
+    assert study.chosen[arm]["learning_rate"] == expected
+
+
 def test_the_choice_knows_no_test_score(tmp_path, monkeypatch):
     def fake(spec, start):
         fast = spec.learning_rate == 1e-3

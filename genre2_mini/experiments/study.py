@@ -43,6 +43,7 @@ class Arm:
     choices : changes of the spec to choose from, such as ``{"learning_rate": 3e-4}``.
     start : the arm whose weights, of the same seed, it starts from.
     group : arms of the same group, whose choices are the same, choose together.
+    chosen_by : the validation scores that choose, averaged; some of ``SELECTION``.
     shown : whether the table has its rows.
     """
 
@@ -51,6 +52,7 @@ class Arm:
     choices: Sequence[dict] = ({},)
     start: Arm | None = None
     group: str | None = None
+    chosen_by: Sequence[str] = SELECTION
     shown: bool = True
 
     @property
@@ -93,24 +95,24 @@ class Study:
     def best_choice(self, members: Sequence[Arm], records: Records) -> dict:
         """The choice of the lowest validation RMSE: the geometric mean over members.
 
-        Of each, the RMSE is averaged over ``SELECTION``.
+        Of each, the RMSE is averaged over the arm's ``chosen_by``.
 
         Raises
         ------
         RuntimeError : with every choice the training of some member diverged.
         """
         first = self.seeds[0]
-        errors = [
-            sum(
-                math.log(valid_rmse(records[self.run(arm, first, choice).key]))
-                for arm in members
-            )
-            for choice in members[0].choices
-        ]
+
+        def log_rmse(arm: Arm, choice: dict) -> float:
+            record = records[self.run(arm, first, choice).key]
+            return math.log(valid_rmse(record, arm.chosen_by))
+
+        choices = members[0].choices
+        errors = [sum(log_rmse(arm, choice) for arm in members) for choice in choices]
         if math.isinf(min(errors)):
             arm = members[0]
             raise RuntimeError(f"{arm.labels} diverged with all of {arm.choices}")
-        return members[0].choices[errors.index(min(errors))]
+        return choices[errors.index(min(errors))]
 
     def table(self, records: Records) -> pd.DataFrame:
         """One row a (labels, seed, aggregator): test scores in z units, seconds.
@@ -198,11 +200,11 @@ def picked(scores: dict, exact: dict, ending: str) -> dict[str, float]:
     return found | {name: exact.get(name) for name in ALSO}
 
 
-def valid_rmse(record: dict) -> float:
-    """Validation RMSE, averaged over what chooses the weights; infinite if diverged."""
+def valid_rmse(record: dict, metrics: Sequence[str] = SELECTION) -> float:
+    """Validation RMSE, averaged over ``metrics``; infinite if the training diverged."""
     if "failed" in record:
         return math.inf
-    errors = [record["chosen"][metric]["valid"] for metric in SELECTION]
+    errors = [record["chosen"][metric]["valid"] for metric in metrics]
     return max(sum(errors) / len(errors), SMALLEST)
 
 

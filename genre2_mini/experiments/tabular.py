@@ -4,11 +4,13 @@ Within a task and a seed all share the split, the encoder's size and the number 
 batches: cross-entropy goes on from its own policy for as many steps as the others, and
 the heads and token-level losses get both shares. Learning rates come from one small
 grid, weights from the validation score of what is asked for; test rows are scored once.
+Beside them, GenRe² with the rate and the expert's weight that suit each table.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from math import ceil
 
 from genre2_mini.experiments.budgets import Budget
@@ -51,16 +53,13 @@ def checkpoint_arm(task: str, budget: Budget, **settings: object) -> Arm:
 
 def arm_of(method: str, start: Arm, budget: Budget) -> Arm:
     """A method as it starts: from the checkpoint, or from scratch with both shares."""
+    if method == TUNED:
+        return tuned_arm(start, budget)
     labels = start.labels | {"method": method}
     spec = start.spec.but(method=method, keep_weights=False)
-    choices = at_rates(budget)
+    choices, group = at_rates(budget), group_of(method, spec)
     if method == BOOSTING:  # it has a grid of its own
         return Arm(labels, spec.but(steps=0))
-    if method == TUNED:
-        spec, method = spec.but(method="genre2"), "genre2"
-        weights = [{"objective": {"expert_weight": w}} for w in WEIGHTS]
-        choices = [rate | weight for rate in choices for weight in [{}, *weights]]
-    group = None if labels["method"] == TUNED else group_of(method, spec)
     if find_method(method).model != POLICY:
         spec = spec.but(steps=budget.ce_steps + budget.rl_steps)
         return Arm(labels, spec, choices, group=group)
@@ -71,6 +70,19 @@ def arm_of(method: str, start: Arm, budget: Budget) -> Arm:
         validate_every=ceil(budget.validate_every / passes),
     )
     return Arm(labels, spec, choices, start, group)
+
+
+def tuned_arm(start: Arm, budget: Budget) -> Arm:
+    """GenRe² as one tunes it who averages: each table chooses its rate and weight."""
+    arm = arm_of("genre2", start, budget)
+    weights = [{}, *({"objective": {"expert_weight": w}} for w in WEIGHTS)]
+    return replace(
+        arm,
+        labels=arm.labels | {"method": TUNED},
+        choices=[rate | weight for rate in arm.choices for weight in weights],
+        group=None,
+        chosen_by=("rmse_mean",),
+    )
 
 
 def group_of(method: str, spec: RunSpec) -> str:
