@@ -7,6 +7,7 @@ validation metric; those that fine-tune a policy start from the same cross-entro
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -117,11 +118,11 @@ def choose_device(name: str) -> str:
 
 
 def fit_tokenizer(tokenizer: Tokenizer | None, z: torch.Tensor) -> Tokenizer:
-    """The tokenizer for training targets z, (N,) or (N, D): one part for each target.
+    """A tokenizer for training targets z, (N,) or (N, D): one part for each target.
 
-    None is eight binary digits.
+    A copy of the one given, which stays as it is; None is eight binary digits.
     """
-    fresh = tokenizer or NormalizedTokenizer(base=2, num_digits=8)
+    fresh = copy.deepcopy(tokenizer) or NormalizedTokenizer(base=2, num_digits=8)
     if z.ndim == 1 or isinstance(fresh, ConcatenatedTokenizer):
         return fresh.fit(z)
     return ConcatenatedTokenizer([fresh] * z.shape[1]).fit(z)
@@ -147,7 +148,7 @@ def build_model(
 
     Parameters
     ----------
-    tokenizer : fitted to the task's training targets here; None is 8 binary digits.
+    tokenizer : a copy is fitted to the training targets; None is 8 binary digits.
     d_model, num_heads, num_layers, dropout : the transformer.
     hidden, encoder_layers : width and number of the encoder's hidden layers; a text's
         encoder has as many blocks, and no use for ``hidden``.

@@ -159,8 +159,8 @@ class DecodingRegressor(RegressorMixin, BaseEstimator):
         task = training_task(frame, target, self.validation_fraction, seed)
         names = "d_model", "hidden", "num_heads", "num_layers", "dropout", "periodic"
         network = {name: getattr(self, name) for name in names}
-        tokenizer = copy.deepcopy(self.tokenizer)  # a parameter stays as it was given
-        model = build_model(method, task, tokenizer, seed=seed, **network).to(device)
+        model = build_model(method, task, self.tokenizer, seed=seed, **network)
+        model.to(device)
         self.history_ = train(
             model,
             task,

@@ -30,6 +30,7 @@ from genre2_mini.experiments.comparison import (
 from genre2_mini.experiments.rivals import RIVALS, rival_scores, tuned_rival
 from genre2_mini.methods import METHODS, build_model, train
 from genre2_mini.tasks import Split, load_task
+from genre2_mini.tokenizers import NormalizedTokenizer
 
 SMALL = {"max_rows": 60, "ce_steps": 3, "rl_steps": 2}
 COLUMNS = ["task", "seed", "method", *SCORES, "seconds"]
@@ -184,6 +185,15 @@ def test_without_cross_entropy_steps_a_policy_is_tuned_as_it_is(task):
 
 
 # Many runs
+
+
+def test_models_of_one_tokenizer_keep_the_range_of_their_own_task(task):
+    given = NormalizedTokenizer(base=2, num_digits=3)
+    wider = replace(task, train=Split(task.train.x, 2 * task.train.z))
+    first, second = (build_model(METHODS["ce"], t, given) for t in (task, wider))
+    assert first.tokenizer.high == pytest.approx(task.train.z.max().item())
+    assert second.tokenizer.high == pytest.approx(2 * first.tokenizer.high)
+    assert given.config == NormalizedTokenizer(base=2, num_digits=3).config
 
 
 def test_a_process_gives_what_this_one_gives(rows):
