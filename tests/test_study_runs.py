@@ -17,7 +17,7 @@ from genre2_mini.experiments.named_rewards import named_reward
 from genre2_mini.experiments.run_folder import RunFolder
 from genre2_mini.experiments.specs import RunSpec
 from genre2_mini.experiments.studies import STUDIES, prepare_study
-from genre2_mini.experiments.study import AGGREGATORS, Arm, Study, seconds
+from genre2_mini.experiments.study import AGGREGATORS, Arm, Study, picked, seconds
 from genre2_mini.experiments.study_report import study_report
 from genre2_mini.experiments.tabular import METHODS, tabular
 from genre2_mini.experiments.trial import SELECTION, selections, trial
@@ -191,6 +191,30 @@ def test_strings_of_another_tokenizer():
     tokenizer = {"type": "NormalizedTokenizer", "base": 10, "num_digits": 2}
     record, _ = trial(TINY.but(tokenizer=tokenizer))
     assert set(record["chosen"]) == set(SELECTION)
+
+
+SCIENTIFIC = TINY.but(steps=1, tokenizer={"type": "ScientificTokenizer"})
+
+
+def test_strings_without_bounds_are_also_scored_clipped_to_the_training_range():
+    record, _ = trial(SCIENTIFIC)
+    for kind in ("exact", "drawn"):
+        scores = record["chosen"]["rmse_mean"][kind]
+        for ending in ("k1", "mean", "median"):
+            assert scores[f"rmse_clipped_{ending}"] < 10
+            assert scores[f"r2_clipped_{ending}"] >= scores[f"r2_{ending}"]
+        assert scores["rmse_mean"] > 1000  # exponents up to 10, hardly trained
+
+
+def test_strings_with_a_range_have_nothing_to_clip(finished):
+    chosen = finished[0]["chosen"]["rmse_k1"]
+    assert not [name for name in chosen["exact"] if "clipped" in name]
+
+
+def test_clipped_scores_stand_beside_the_others_where_there_are_any():
+    scores = {"r2_k1": 0.5, "r2_clipped_k1": 0.7, "spearman_k1": 0.0}
+    assert picked(scores, scores, "k1")["r2_clipped"] == 0.7
+    assert "r2_clipped" not in picked({}, {"spearman_k1": 0.0}, "k1")
 
 
 # The folder

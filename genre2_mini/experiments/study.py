@@ -17,7 +17,7 @@ import pandas as pd
 
 from genre2_mini.experiments.engine import Grids, Records
 from genre2_mini.experiments.specs import RunSpec
-from genre2_mini.experiments.trial_scores import OF_COUNTS, SELECTION
+from genre2_mini.experiments.trial_scores import OF_CLIPPED, OF_COUNTS, SELECTION
 
 AGGREGATORS = {  # name -> what chooses the weights, which scores, their ending
     "k1": ("rmse_k1", "exact", "k1"),
@@ -194,9 +194,10 @@ def picked(scores: dict, exact: dict, ending: str) -> dict[str, float]:
     found = {name: scores.get(f"{name}_{ending}") for name in SCORES}
     if ending == "k1":
         found["spearman"] = exact["spearman_k1"]
-    counted = [name for name in OF_COUNTS if f"{name}_{ending}" in exact]
+    further = (*OF_COUNTS, *OF_CLIPPED)  # where the record has them
+    there = [name for name in further if f"{name}_{ending}" in exact]
     of = exact if ending == "k1" else scores  # one string's rank is of exact's
-    found |= {name: of[f"{name}_{ending}"] for name in counted}
+    found |= {name: of[f"{name}_{ending}"] for name in there}
     return found | {name: exact.get(name) for name in ALSO}
 
 

@@ -25,6 +25,7 @@ from genre2_mini.tasks import Split, Task
 SELECTION = ("rmse_k1", "rmse_mean", "rmse_median")
 TEMPERATURES = (1.0, 0.85, 0.7, 0.5, 0.35)
 OF_COUNTS = ("kendall", "rmse_quantile", "tenfold")  # of count_scores
+OF_CLIPPED = ("r2_clipped", "rmse_clipped")  # of clipped_scores
 FAR = 3.0  # std. dev.: a string further off than this is an outlier
 
 
@@ -39,7 +40,8 @@ def scores_on_test(
     ``exact`` : of all strings, with ``bias2``, ``spread`` and ``outliers``, the share
         of strings further than ``FAR`` off; ``drawn``, of 128 strings a row. Of a
         policy ``with_controls`` also ``greedy`` and, of tables, ``cooled``. Counts of
-        programs have ``count_scores`` as well.
+        programs have ``count_scores`` as well, and strings that can leave the range of
+        a table's training targets have ``clipped_scores``.
     """
     model.eval()
     split, one = task.test, None
@@ -47,6 +49,8 @@ def scores_on_test(
     found = {"drawn": distribution_scores(values, z, weights)}
     if counts_something(task):
         found["drawn"] |= count_scores(task, values, weights, z)
+    elif leaves_the_range(model, task):
+        found["drawn"] |= clipped_scores(values, weights, task)
     values, weights, z = answers(model, task, split, num_samples=None)
     found["exact"] = every_score(values, weights, z)
     if isinstance(model, DecodingPolicy):
@@ -56,7 +60,41 @@ def scores_on_test(
             found |= controls(model, task)
     if counts_something(task):
         found["exact"] |= count_scores(task, values, weights, z, one)
+    elif leaves_the_range(model, task):
+        found["exact"] |= clipped_scores(values, weights, task)
     return found
+
+
+def leaves_the_range(model: nn.Module, task: Task) -> bool:
+    """Whether a model is a policy whose strings pass the extremes of the train targets.
+
+    Strings with a range of their own are fitted to those and cannot.
+    """
+    if not isinstance(model, DecodingPolicy):
+        return False
+    (least, most), tokenizer = train_range(task), model.tokenizer
+    return tokenizer.low < least or tokenizer.high > most
+
+
+def clipped_scores(values: Tensor, weights: Tensor, task: Task) -> dict[str, float]:
+    """Test scores where each value (N, L) is clipped to the range of train targets.
+
+    ``{r2,rmse}_clipped_{k1,mean,median}``: it is done before anything is averaged.
+    """
+    inside = values.clamp(*train_range(task))
+    scores = distribution_scores(inside, task.test.z, weights)
+    endings = ("k1", "mean", "median")
+    return {
+        f"{clipped}_{ending}": scores[f"{clipped.removesuffix('_clipped')}_{ending}"]
+        for clipped in OF_CLIPPED
+        for ending in endings
+    }
+
+
+def train_range(task: Task) -> tuple[float, float]:
+    """The least and the largest training target, in z units."""
+    z = task.train.z.double()
+    return z.min().item(), z.max().item()
 
 
 def every_score(values: Tensor, weights: Tensor, z: Tensor) -> dict[str, float]:
