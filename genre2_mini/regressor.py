@@ -22,9 +22,10 @@ from genre2_mini.estimator_tables import (
     training_task,
 )
 from genre2_mini.evaluation import draw_samples, predict_distribution
-from genre2_mini.methods import POINT, build_model, choose_device, find_method, train
+from genre2_mini.methods import POINT, build_model, choose_device, find_method
 from genre2_mini.metrics import weighted_mean, weighted_median, weighted_quantile
 from genre2_mini.saved_regressors import load_regressor, save_regressor
+from genre2_mini.stages import train
 from genre2_mini.tokenizers import Tokenizer
 
 Statistic = Callable[[Tensor, Tensor], Tensor]  # of values (N, L), weights (N, L)

@@ -28,7 +28,8 @@ from genre2_mini.experiments.comparison import (
     run,
 )
 from genre2_mini.experiments.rivals import RIVALS, rival_scores, tuned_rival
-from genre2_mini.methods import METHODS, build_model, train
+from genre2_mini.methods import METHODS, build_model
+from genre2_mini.stages import train
 from genre2_mini.tasks import Split, load_task
 from genre2_mini.tokenizers import NormalizedTokenizer
 

@@ -12,9 +12,10 @@ from genre2_mini.experiments.calibration import (
     point_answers,
     probability_below,
 )
-from genre2_mini.methods import METHODS, build_model, train
+from genre2_mini.methods import METHODS, build_model
 from genre2_mini.metrics import weighted_mean
 from genre2_mini.rollouts import enumerate_strings
+from genre2_mini.stages import train
 from genre2_mini.tasks import load_task
 
 

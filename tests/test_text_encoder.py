@@ -15,12 +15,13 @@ from torch import nn
 from genre2_mini.checkpoints import CheckpointError, load_checkpoint, save_checkpoint
 from genre2_mini.encoders import RowEncoder
 from genre2_mini.heads import HistogramHead, PointwiseHead
-from genre2_mini.methods import METHODS, build_model, train
+from genre2_mini.methods import METHODS, build_model
 from genre2_mini.objectives import ExactPolicyGradient, ReMax
 from genre2_mini.objectives.critic import Critic
 from genre2_mini.objectives.objective import companions_of
 from genre2_mini.policy import DecodingPolicy
 from genre2_mini.rollouts import all_strings, score_strings, tree_rollout
+from genre2_mini.stages import train
 from genre2_mini.tasks import Split, Task
 from genre2_mini.text_encoder import TextEncoder
 from genre2_mini.tokenizers import NormalizedTokenizer

@@ -20,7 +20,8 @@ import pandas as pd
 from genre2_mini.evaluation import evaluate
 from genre2_mini.experiments.processes import in_processes
 from genre2_mini.experiments.rivals import RIVALS, rival_scores, tuned_rival
-from genre2_mini.methods import METHODS, build_model, find_method, train
+from genre2_mini.methods import METHODS, build_model, find_method
+from genre2_mini.stages import train
 from genre2_mini.tasks import Task, describe_task, load_task
 
 TASKS = ("concrete", "abalone", "house_sales")

@@ -28,7 +28,7 @@ from genre2_mini.experiments.calibration import (
 from genre2_mini.experiments.options import Jobs, Out, Seeds, Tasks
 from genre2_mini.experiments.processes import in_processes
 from genre2_mini.experiments.results import record
-from genre2_mini.methods import METHODS, build_model, train
+from genre2_mini.methods import METHODS, build_model
 from genre2_mini.metrics import (
     distribution_scores,
     point_scores,
@@ -38,6 +38,7 @@ from genre2_mini.metrics import (
 from genre2_mini.objectives import CrossEntropy
 from genre2_mini.policy import DecodingPolicy
 from genre2_mini.runs import Run
+from genre2_mini.stages import train
 from genre2_mini.tasks import Split, Task, load_task
 from genre2_mini.tokenizers import NormalizedTokenizer
 

@@ -30,8 +30,9 @@ from genre2_mini.experiments.timing import (
     ratio,
     rounded,
 )
-from genre2_mini.methods import METHODS, build_model, train
+from genre2_mini.methods import METHODS, build_model
 from genre2_mini.metrics import weighted_mean
+from genre2_mini.stages import train
 from genre2_mini.tasks import Task, load_task
 
 BOOSTING = "Boosting"
