@@ -12,7 +12,7 @@ from genre2_mini.experiments.multi_target import (
     DIGITS,
     SCORES,
     Judge,
-    nll,
+    nll_of,
     objectives,
     run,
 )
@@ -110,7 +110,7 @@ def test_nll_is_that_of_enumeration(x):
     truth = policy.tokenizer.encode(z)
     row = (strings == truth[:, None]).all(dim=-1).long().argmax(dim=1)
     wanted = -log_prob[torch.arange(3), row].mean().item()
-    assert nll(policy, Split(x, z)) == pytest.approx(wanted, rel=1e-6)
+    assert nll_of(policy, Split(x, z)) == pytest.approx(wanted, rel=1e-6)
 
 
 # --- The study -------------------------------------------------------------------

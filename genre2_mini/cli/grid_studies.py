@@ -1,16 +1,25 @@
-"""``genre2-mini reproduce multi-target`` and ``forecasting``: beyond one number."""
+"""``genre2-mini reproduce multi-target`` and ``forecasting``: a grid of runs, a CSV."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from types import ModuleType
+from typing import Annotated
 
 import typer
 
-from genre2_mini.cli.options import AsJson, as_json, check_folder
-
-if TYPE_CHECKING:
-    import pandas as pd
+from genre2_mini.cli.options import (
+    AsJson,
+    CeSteps,
+    Jobs,
+    MaxRows,
+    OutFile,
+    RlSteps,
+    Seeds,
+    as_json,
+    check_folder,
+)
 
 Tasks = Annotated[
     list[str] | None, typer.Option("--task", help="Repeatable: arm, places.")
@@ -19,13 +28,7 @@ Cuts = Annotated[
     list[str] | None,
     typer.Option("--cut", help="First forecast month, repeatable: 1990-01."),
 ]
-Seeds = Annotated[int, typer.Option(min=1, help="Runs of each task or cut.")]
-MaxRows = Annotated[int, typer.Option(min=50, help="Rows of a task, at most.")]
-CeSteps = Annotated[int, typer.Option(min=1, help="Batches of cross-entropy.")]
-RlSteps = Annotated[int, typer.Option(min=1, help="Batches of each method after it.")]
 Paths = Annotated[int, typer.Option(min=2, help="Futures drawn from each origin.")]
-Jobs = Annotated[int, typer.Option(min=1, help="Processes of one thread each.")]
-Out = Annotated[Path | None, typer.Option(help="CSV to write every run to.")]
 
 
 def multi_target(
@@ -35,21 +38,15 @@ def multi_target(
     ce_steps: CeSteps = 600,
     rl_steps: RlSteps = 150,
     jobs: Jobs = 2,
-    out: Out = None,
+    out: OutFile = None,
     json: AsJson = False,
 ) -> None:
     """Two numbers as one string: chained, apart, and under rewards."""
-    if out:
-        check_folder(out)
-    from genre2_mini.experiments.multi_target import SCORES, run
-    from genre2_mini.experiments.processes import in_processes
-    from genre2_mini.tasks.vectors import PAIRS
+    from genre2_mini.experiments import multi_target as study
 
-    if unknown := set(task or ()) - set(PAIRS):
-        raise typer.BadParameter(f"{sorted(unknown)}; known: {list(PAIRS)}")
-    grid = [(name, seed) for name in task or PAIRS for seed in range(seeds)]
+    grid = grid_of(task, list(study.PAIRS), seeds)
     settings = {"max_rows": max_rows, "ce_steps": ce_steps, "steps": rl_steps}
-    show(in_processes(run, grid, jobs, **settings), "task", SCORES, out, json)
+    do(study, grid, "task", jobs, out, json, settings)
 
 
 def forecasting(
@@ -59,33 +56,58 @@ def forecasting(
     rl_steps: RlSteps = 100,
     num_paths: Paths = 100,
     jobs: Jobs = 2,
-    out: Out = None,
+    out: OutFile = None,
     json: AsJson = False,
 ) -> None:
     """CO2 two years ahead: a policy's futures, naive and learnt rivals."""
+    from genre2_mini.experiments import forecasting as study
+
+    grid = grid_of(cut, study.CUTS, seeds)
+    settings = {"ce_steps": ce_steps, "steps": rl_steps, "num_paths": num_paths}
+    do(study, grid, "ahead", jobs, out, json, settings)
+
+
+def grid_of(
+    asked: Sequence[str] | None, known: Sequence[str], seeds: int
+) -> list[tuple[str, int]]:
+    """Each name with each seed; all that are known, where nothing was asked for.
+
+    Raises
+    ------
+    typer.BadParameter : a name that is not known.
+    """
+    if unknown := sorted(set(asked or ()) - set(known)):
+        raise typer.BadParameter(f"{unknown}; known: {list(known)}")
+    return [(name, seed) for name in asked or known for seed in range(seeds)]
+
+
+def do(
+    study: ModuleType,
+    grid: list[tuple[str, int]],
+    by: str,
+    jobs: int,
+    out: Path | None,
+    json: bool,
+    settings: dict[str, int],
+) -> None:
+    """Do a study's runs, write them where asked to, print them or their means.
+
+    Parameters
+    ----------
+    study : has ``run``, of one place of the grid, and the names of its ``SCORES``.
+    by : the column beside the method whose means are shown.
+    """
     if out:
         check_folder(out)
-    from genre2_mini.experiments.forecasting import CUTS, SCORES, run
+    from genre2_mini.experiments import save_results
     from genre2_mini.experiments.processes import in_processes
 
-    if unknown := set(cut or ()) - set(CUTS):
-        raise typer.BadParameter(f"{sorted(unknown)}; known: {list(CUTS)}")
-    grid = [(name, seed) for name in cut or CUTS for seed in range(seeds)]
-    settings = {"ce_steps": ce_steps, "steps": rl_steps, "num_paths": num_paths}
-    show(in_processes(run, grid, jobs, **settings), "ahead", SCORES, out, json)
-
-
-def show(
-    rows: pd.DataFrame, by: str, scores: list[str], out: Path | None, json: bool
-) -> None:
-    """Write the runs where asked to, and print them or their means."""
-    from genre2_mini.experiments import save_results
-
+    rows = in_processes(study.run, grid, jobs, **settings)
     if out:
         save_results(rows, out)
     if json:
         told = rows.astype(object).where(rows.notna(), None)
         typer.echo(as_json(told.to_dict("records")))
     else:
-        means = rows.groupby([by, "method"], sort=False)[scores].mean()
+        means = rows.groupby([by, "method"], sort=False)[study.SCORES].mean()
         typer.echo(means.to_string(float_format="{:.3f}".format, na_rep="-"))

@@ -22,6 +22,12 @@ Device = Annotated[DeviceName, typer.Option(help="Where to compute.")]
 Threads = Annotated[
     int | None, typer.Option(min=1, help="CPU threads (default: PyTorch's choice).")
 ]
+Seeds = Annotated[int, typer.Option(min=1, help="Runs of each, seeds 0, 1, …")]
+MaxRows = Annotated[int, typer.Option(min=50, help="Rows of a task, at most.")]
+CeSteps = Annotated[int, typer.Option(min=1, help="Batches of cross-entropy.")]
+RlSteps = Annotated[int, typer.Option(min=1, help="Batches of each method after it.")]
+Jobs = Annotated[int, typer.Option(min=1, help="Processes of one thread each.")]
+OutFile = Annotated[Path | None, typer.Option(help="CSV to write every run to.")]
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print one JSON value and nothing else.")
 ]

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from genre2_mini.cli.extensions import forecasting, multi_target
-from genre2_mini.cli.options import AsJson, as_json, check_folder
+from genre2_mini.cli.grid_studies import forecasting, multi_target
+from genre2_mini.cli.options import (
+    AsJson,
+    CeSteps,
+    Jobs,
+    MaxRows,
+    OutFile,
+    RlSteps,
+    Seeds,
+    as_json,
+    check_folder,
+)
 from genre2_mini.cli.studies import study_command
 
 STUDIES = {
@@ -31,12 +40,6 @@ Tasks = Annotated[
         "--task", help="Repeatable (default: concrete, abalone, house_sales)."
     ),
 ]
-Seeds = Annotated[int, typer.Option(min=1, help="Runs of each task.")]
-MaxRows = Annotated[int, typer.Option(min=50, help="Rows of a task, at most.")]
-CeSteps = Annotated[int, typer.Option(min=1, help="Batches of cross-entropy.")]
-RlSteps = Annotated[int, typer.Option(min=1, help="Batches of each method after it.")]
-Jobs = Annotated[int, typer.Option(min=1, help="Processes of one thread each.")]
-Out = Annotated[Path | None, typer.Option(help="CSV to write every run to.")]
 
 
 @reproduce.callback()
@@ -54,7 +57,7 @@ def comparison(
     ce_steps: CeSteps = 500,
     rl_steps: RlSteps = 200,
     jobs: Jobs = 2,
-    out: Out = None,
+    out: OutFile = None,
     json: AsJson = False,
 ) -> None:
     """Compare the methods, tuned boosting and a tuned forest on test rows."""

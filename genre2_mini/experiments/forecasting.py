@@ -1,6 +1,6 @@
 """Two years of CO2, month by month: a policy's futures, naive and learnt rivals.
 
-``python -m genre2_mini.experiments.forecasting`` records it. Five cuts in time, each
+``genre2-mini reproduce forecasting`` runs it. Five cuts in time, each
 with several initial weights; a network trains on all months before the validation
 months and forecasts from each of 24 months after them. Every method draws as many
 paths, no network's weights are chosen, and all scores are in parts per million.
@@ -9,16 +9,13 @@ paths, no network's weights are chosen, and all scores are in parts per million.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated
 
 import numpy as np
 import pandas as pd
 import torch
-import typer
 from sklearn.linear_model import Ridge
 
 from genre2_mini.experiments.expert_weight import go_on
-from genre2_mini.experiments.options import CeSteps, Jobs, Out, Seeds
 from genre2_mini.experiments.paths import (
     Draw,
     actual,
@@ -28,8 +25,6 @@ from genre2_mini.experiments.paths import (
     seasonal_naive,
     with_past_errors,
 )
-from genre2_mini.experiments.processes import in_processes
-from genre2_mini.experiments.results import record
 from genre2_mini.experiments.rivals import tuned_rival
 from genre2_mini.heads import PointwiseHead
 from genre2_mini.methods import METHODS, build_model
@@ -200,22 +195,3 @@ def learnt_draws(task: Task, ce_steps: int, steps: int, seed: int) -> dict[str, 
         errors = errors - task.schema.unstandardise(z)
         draws[name] = residual_draws(model, task.schema, errors, seed)
     return draws
-
-
-def main(
-    seeds: Seeds = 2,
-    ce_steps: CeSteps = 400,
-    steps: Annotated[int, typer.Option(min=1, help="steps of each method")] = 100,
-    num_paths: Annotated[int, typer.Option(min=2, help="futures an origin")] = 100,
-    jobs: Jobs = 2,
-    out: Out = None,
-) -> None:
-    """Record forecasts of CO2 from five cuts in time."""
-    grid = [(cut, seed) for cut in CUTS for seed in range(seeds)]
-    settings = {"ce_steps": ce_steps, "steps": steps, "num_paths": num_paths}
-    rows = in_processes(run, grid, jobs, **settings)
-    record(rows, "forecasting", out)
-
-
-if __name__ == "__main__":
-    typer.run(main)

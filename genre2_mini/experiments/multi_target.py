@@ -1,6 +1,6 @@
 """Two numbers as one string: chained or apart, in which order, and under a reward.
 
-``python -m genre2_mini.experiments.multi_target`` records it. Within a task and a seed
+``genre2-mini reproduce multi-target`` runs it. Within a task and a seed
 every network gets the same number of batches and is scored after the last one: no
 weights are chosen. Of three base-4 digits a number, a pair has 4,096 strings, so each
 score is exact: nothing is drawn.
@@ -8,15 +8,11 @@ score is exact: nothing is drawn.
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import pandas as pd
 import torch
-import typer
 from torch import Tensor
 
 from genre2_mini.experiments.expert_weight import go_on
-from genre2_mini.experiments.options import CeSteps, Jobs, MaxRows, Out, Seeds, Tasks
 from genre2_mini.experiments.pair_laws import (
     Grid,
     chained_law,
@@ -26,8 +22,6 @@ from genre2_mini.experiments.pair_laws import (
     product_law,
     shuffled,
 )
-from genre2_mini.experiments.processes import in_processes
-from genre2_mini.experiments.results import record
 from genre2_mini.experiments.rivals import tuned_rival
 from genre2_mini.experiments.vector_rewards import (
     HandReward,
@@ -36,6 +30,7 @@ from genre2_mini.experiments.vector_rewards import (
     hand_of,
 )
 from genre2_mini.methods import METHODS, build_model
+from genre2_mini.metrics import nll
 from genre2_mini.objectives import (
     CrossEntropy,
     ExpertSupervision,
@@ -109,10 +104,10 @@ class Judge:
 
 
 @torch.no_grad()
-def nll(policy: DecodingPolicy, split: Split) -> float:
+def nll_of(policy: DecodingPolicy, split: Split) -> float:
     """−log π of the true strings, in nats a row: a sum over all that it writes."""
     truth = policy.tokenizer.encode(split.z)
-    return -policy.eval().log_prob(split.x, truth).double().mean().item()
+    return nll(policy.eval().log_prob(split.x, truth).double())
 
 
 def objectives(task: Task) -> dict[str, Objective]:
@@ -147,7 +142,7 @@ def run(name: str, seed: int, max_rows: int, ce_steps: int, steps: int) -> pd.Da
     for label, objective in objectives(task).items():
         policy = go_on(start, task, objective, steps, seed)
         law = chained_law(policy, task.test.x)
-        rows[label] = judge.of_law(law) | {"nll": nll(policy, task.test)}
+        rows[label] = judge.of_law(law) | {"nll": nll_of(policy, task.test)}
         if label == "CE":
             rows["CE, shuffled"] = judge.of_law(shuffled(law))
             truth = judge.grid.cells(task.test.z).T
@@ -171,10 +166,10 @@ def rivals(
 
     policy, swapped = trained("ce", second, first)
     law = chained_law(policy, task.test.x).transpose(1, 2)
-    found["CE, other order"] = judge.of_law(law) | {"nll": nll(policy, swapped.test)}
+    found["CE, other order"] = judge.of_law(law) | {"nll": nll_of(policy, swapped.test)}
     alone = [trained("ce", first), trained("ce", second)]
     law = product_law([policy for policy, _ in alone], task.test.x)
-    apart = sum(nll(policy, part.test) for policy, part in alone)
+    apart = sum(nll_of(policy, part.test) for policy, part in alone)
     found["Independent"] = judge.of_law(law) | {"nll": apart}
     head, _ = trained("pointwise", first, second)
     values, _ = head.predict_distribution(task.test.x)  # (N, 1, 2)
@@ -183,23 +178,3 @@ def rivals(
     points = [torch.from_numpy(tree.predict(task.test.x.numpy())) for tree in trees]
     found["Boosting"] = judge.of_points(torch.stack(points, dim=1))
     return found
-
-
-def main(
-    tasks: Tasks = None,
-    seeds: Seeds = 5,
-    max_rows: MaxRows = 3000,
-    ce_steps: CeSteps = 600,
-    steps: Annotated[int, typer.Option(min=1, help="steps of each method")] = 150,
-    jobs: Jobs = 2,
-    out: Out = None,
-) -> None:
-    """Record pairs of numbers: chained, apart, swapped, and under rewards."""
-    grid = [(task, seed) for task in tasks or PAIRS for seed in range(seeds)]
-    settings = {"max_rows": max_rows, "ce_steps": ce_steps, "steps": steps}
-    rows = in_processes(run, grid, jobs, **settings)
-    record(rows, "multi_target", out)
-
-
-if __name__ == "__main__":
-    typer.run(main)

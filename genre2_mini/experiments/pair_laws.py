@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from genre2_mini.evaluation import predict_distribution
 from genre2_mini.policy import DecodingPolicy
-from genre2_mini.tokenizers import ConcatenatedTokenizer, NormalizedTokenizer
+from genre2_mini.tokenizers import NormalizedTokenizer
 from genre2_mini.tokenizers.digits import from_digits
 
 
@@ -51,9 +51,8 @@ class Grid:
         return flat.unflatten(1, self.shape)
 
 
-def grid_of(policy: DecodingPolicy, swapped: bool = False) -> Grid:
-    """The grid of a policy that writes two normalised strings, axes as they are
-    written, or ``swapped``.
+def grid_of(policy: DecodingPolicy) -> Grid:
+    """The grid of a policy that writes two normalised strings, in their order.
 
     Raises
     ------
@@ -62,8 +61,7 @@ def grid_of(policy: DecodingPolicy, swapped: bool = False) -> Grid:
     parts = getattr(policy.tokenizer, "parts", ())
     if [type(part) for part in parts] != [NormalizedTokenizer] * 2:
         raise ValueError(f"not two normalised targets: {policy.tokenizer!r}")
-    assert isinstance(policy.tokenizer, ConcatenatedTokenizer)
-    return Grid(tuple(parts[::-1] if swapped else parts))
+    return Grid(tuple(parts))
 
 
 def chained_law(policy: DecodingPolicy, x: Tensor) -> Tensor:

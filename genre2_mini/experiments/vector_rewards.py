@@ -12,8 +12,6 @@ import torch
 from torch import Tensor
 
 from genre2_mini.objectives import ReMax
-from genre2_mini.policy import DecodingPolicy
-from genre2_mini.rollouts import Rollout, tree_rollout
 from genre2_mini.tasks import TableSchema
 
 
@@ -57,12 +55,6 @@ def hand_of(z: Tensor, schema: TableSchema) -> Tensor:
 class VectorReMax(ReMax):
     """ReMax whose reward is given both whole vectors, (M, D), and not one target."""
 
-    def roll(
-        self, model: DecodingPolicy, x: Tensor, z: Tensor, generator
-    ) -> tuple[Rollout, Tensor]:
-        """As :meth:`REINFORCE.roll`; ``reward`` maps (M, D), (M, D) to (M,)."""
-        rollout = tree_rollout(
-            model, x, self.num_samples, generator=generator, greedy=True
-        )
-        values = model.tokenizer.decode(rollout.tokens)
-        return rollout, self.reward(values, z[rollout.owner]).double()
+    def score(self, values: Tensor, z: Tensor) -> Tensor:
+        """r (M,) of vectors (M, D), twice."""
+        return self.reward(values, z)

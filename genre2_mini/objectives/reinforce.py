@@ -56,8 +56,11 @@ class REINFORCE:
             model, x, self.num_samples, generator=generator, greedy=True
         )
         values = model.tokenizer.decode(rollout.tokens)
-        reward = summed_over_targets(self.reward, values, z[rollout.owner])
-        return rollout, reward.double()
+        return rollout, self.score(values, z[rollout.owner]).double()
+
+    def score(self, values: Tensor, z: Tensor) -> Tensor:
+        """r (M,) of values (M,) or (M, D): of D targets, the sum of each one's."""
+        return summed_over_targets(self.reward, values, z)
 
 
 def policy_gradient(rollout: Rollout, advantage: Tensor) -> Tensor:
