@@ -3,7 +3,7 @@
 import json
 import math
 from concurrent.futures import Future
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pandas as pd
 import pytest
@@ -11,12 +11,12 @@ import torch
 from safetensors.torch import load, save
 
 from genre2_mini.experiments import engine, studies
-from genre2_mini.experiments.budgets import BUDGETS, Budget
+from genre2_mini.experiments.budgets import BUDGETS, MAIN_RATES, Budget
 from genre2_mini.experiments.engine import run_grids
 from genre2_mini.experiments.named_rewards import named_reward
 from genre2_mini.experiments.run_folder import RunFolder
 from genre2_mini.experiments.specs import RunSpec
-from genre2_mini.experiments.studies import STUDIES, prepare_study
+from genre2_mini.experiments.studies import SETTLED, STUDIES, prepare_study
 from genre2_mini.experiments.study import AGGREGATORS, Arm, Study, picked, seconds
 from genre2_mini.experiments.study_report import study_report
 from genre2_mini.experiments.tabular import METHODS, tabular
@@ -445,6 +445,27 @@ def studies_arms_by_setting(name):
     if "setting" not in arms[0].labels:
         return arms
     return {arm.labels["setting"]: arm for arm in arms}.values()
+
+
+@pytest.mark.parametrize("name", SETTLED)
+def test_a_study_that_changes_one_thing_keeps_the_rates_of_the_main_study(name):
+    budget = replace(BUDGETS["smoke"], rates=(1e-4, 1e-2), settled=MAIN_RATES)
+    for arm in prepare_study(name, budget).arms:
+        rates = [choice.get("learning_rate") for choice in arm.choices]
+        settled = MAIN_RATES.get(arm.labels["method"])
+        if arm.spec.steps:
+            assert rates == ([1e-4, 1e-2] if settled is None else [settled])
+
+
+@pytest.mark.parametrize("name", ["tokenisation", "reward", "expert"])
+def test_what_is_as_in_the_main_study_is_its_run(name):
+    one = Budget(("concrete",), settled=MAIN_RATES)
+    usual = {"tokenisation": "(2, 8)", "reward": "squared", "expert": "0.05"}
+    main, study = (prepare_study(n, one) for n in ("tabular", name))
+    of_main = {arm.labels["method"]: arm.spec.key for arm in main.arms}
+    for arm in study.arms:
+        if arm.labels.get("setting") in ("none", usual[name]):
+            assert arm.spec.key == of_main[arm.labels["method"]]
 
 
 def test_methods_that_are_asked_for_bring_their_checkpoint():

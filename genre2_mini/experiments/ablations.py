@@ -11,15 +11,17 @@ from dataclasses import replace
 from genre2_mini.experiments.budgets import Budget
 from genre2_mini.experiments.named_rewards import REWARDS
 from genre2_mini.experiments.study import Arm
-from genre2_mini.experiments.tabular import arm_of, checkpoint_arm
+from genre2_mini.experiments.tabular import TUNED, arm_of, checkpoint_arm
+from genre2_mini.objectives import GenRe2
 
-TOKENIZERS = {
+# An unset setting is the main study's, and so are then its runs.
+TOKENIZERS = {"(2, 8)": None} | {
     f"({base}, {digits})": {
         "type": "NormalizedTokenizer",
         "base": base,
         "num_digits": digits,
     }
-    for base, digits in ((2, 8), (4, 4), (6, 4), (8, 3), (10, 3))
+    for base, digits in ((4, 4), (6, 4), (8, 3), (10, 3))
 }
 # Without bounds one slip of an exponent outweighs everything. The limit is the paper's
 # for programs, whose strings are such.
@@ -28,12 +30,11 @@ UNBOUNDED = {
     "ieee": {"type": "IEEETokenizer"},
 }
 BOUNDED_REWARD = {"reward": "clipped50"}
-EXPERT_WEIGHTS = (0.0, 0.05, 0.2, 0.5, 1.0, 2.0)
-WITH_DROPOUT = (0.05, 0.5)  # the paper's weight, and one that it matters for
+EXPERT_WEIGHTS = (GenRe2.expert_weight, 0.2, 0.5, 1.0, 2.0)  # first the paper's
+WITH_DROPOUT = (GenRe2.expert_weight, 0.5)
 TRAIN_ROWS = (250, 500, 1000, 2000)
 PAPER = {"d_model": 256, "hidden": 1024, "num_layers": 3, "encoder_layers": 3}
-COMPARED = ("pointwise", "histogram", "ce", "remax", "expert", "genre2")
-WITH_ROWS = ("pointwise", "histogram", "ce", "genre2")
+COMPARED = ("pointwise", "ce", "genre2")
 
 
 def tokenisation(task: str, budget: Budget) -> Iterator[Arm]:
@@ -52,13 +53,15 @@ def reward(task: str, budget: Budget) -> Iterator[Arm]:
     yield from with_setting("none", start, ("ce",), budget)
     remax = arm_of("remax", start, budget)
     for name in REWARDS:
-        yield changed(remax, name, objective={"reward": name})
+        arguments = {} if name == "squared" else {"reward": name}
+        yield changed(remax, name, objective=arguments)
 
 
 def expert(task: str, budget: Budget) -> Iterator[Arm]:
     """GenRe² at every weight of the expert, and the expert alone; also with dropout."""
     start = checkpoint_arm(task, budget)
     yield from with_setting("none", start, ("ce",), budget)
+    yield changed(arm_of("remax", start, budget), "0")
     alone, both = (arm_of(name, start, budget) for name in ("expert", "genre2"))
     for dropout, word, weights in (
         ({}, "", EXPERT_WEIGHTS),
@@ -66,7 +69,8 @@ def expert(task: str, budget: Budget) -> Iterator[Arm]:
     ):
         yield changed(alone, f"alone{word}", objective=dropout)
         for weight in weights:
-            arguments = {"expert_weight": weight} | dropout
+            paper = weight == GenRe2.expert_weight
+            arguments = dropout if paper else dropout | {"expert_weight": weight}
             yield changed(both, f"{weight:g}{word}", objective=arguments)
 
 
@@ -75,13 +79,13 @@ def data_size(task: str, budget: Budget) -> Iterator[Arm]:
     budget = replace(budget, max_rows=2 * budget.max_rows)
     for rows in (*TRAIN_ROWS, None):
         start = checkpoint_arm(task, budget, train_rows=rows)
-        yield from with_setting(str(rows or "all"), start, WITH_ROWS, budget)
+        yield from with_setting(str(rows or "all"), start, COMPARED, budget)
 
 
 def periodic(task: str, budget: Budget) -> Iterator[Arm]:
     """The methods again, with periodic embeddings of the numeric features."""
     start = checkpoint_arm(task, budget, model={"periodic": True})
-    yield from with_setting("periodic", start, (*COMPARED, "genre2_tuned"), budget)
+    yield from with_setting("periodic", start, (*COMPARED, TUNED), budget)
 
 
 def scale(task: str, budget: Budget) -> Iterator[Arm]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 TEN = ("concrete", "abalone", "house_sales", "houses", "cps1988")
 TEN += ("diamonds", "co2", "fried", "planes2d", "mv")
+# What the main study chose of its grid; studies that change one thing keep the rate.
+MAIN_RATES = dict.fromkeys(("checkpoint", "pointwise", "histogram"), 1e-3)
+MAIN_RATES |= {"ce": 1e-4} | dict.fromkeys(("remax", "expert", "genre2"), 3e-4)
 
 
 @dataclass(frozen=True)
@@ -18,6 +22,7 @@ class Budget:
     ce_steps, rl_steps : batches of cross-entropy, then of every method.
     validate_every : steps between the validations of the second stage.
     rates : learning rates to choose from.
+    settled : method -> its learning rate, where there is nothing to choose.
     device : where the networks compute.
     """
 
@@ -28,6 +33,7 @@ class Budget:
     rl_steps: int = 300
     validate_every: int = 20
     rates: tuple[float, ...] = (1e-4, 3e-4, 1e-3)
+    settled: Mapping[str, float] = field(default_factory=dict)
     device: str = "cpu"
 
 

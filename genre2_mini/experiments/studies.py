@@ -15,7 +15,7 @@ from genre2_mini.experiments.ablations import (
     scale,
     tokenisation,
 )
-from genre2_mini.experiments.budgets import BUDGETS, Budget
+from genre2_mini.experiments.budgets import BUDGETS, MAIN_RATES, Budget
 from genre2_mini.experiments.code_metrics import CODE_BUDGETS, code_metrics
 from genre2_mini.experiments.code_report import code_report
 from genre2_mini.experiments.engine import executor_of, run_grids
@@ -45,14 +45,20 @@ THREE = ("concrete", "abalone", "house_sales")
 FEWER_TASKS = dict.fromkeys(("tokenisation", "reward", "expert"), THREE)
 FEWER_TASKS |= {"what-rl-changes": THREE, "data-size": ("house_sales", "fried")}
 FEWER_TASKS |= {"scale": ("concrete", "house_sales")}
+# The same networks on the same kind of rows: the main study's rates serve them.
+SETTLED = ("tokenisation", "reward", "expert", "what-rl-changes", "data-size")
 
 
 def budgets_of(name: str) -> dict[str, Budget]:
     """A study's budgets: smoke, small and full."""
     if name not in FEWER_TASKS:
         return CODE_BUDGETS if name in PROGRAM_STUDIES else BUDGETS
-    few = {size: replace(b, tasks=FEWER_TASKS[name]) for size, b in BUDGETS.items()}
-    return few | {"smoke": BUDGETS["smoke"]}
+    rates = MAIN_RATES if name in SETTLED else {}
+    small, full = (
+        replace(BUDGETS[size], tasks=FEWER_TASKS[name], settled=rates)
+        for size in ("small", "full")
+    )
+    return {"smoke": BUDGETS["smoke"], "small": small, "full": full}
 
 
 def prepare_study(

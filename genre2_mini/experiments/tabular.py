@@ -48,7 +48,8 @@ def checkpoint_arm(task: str, budget: Budget, **settings: object) -> Arm:
     )
     labels = {"task": task, "method": "checkpoint"}
     group = group_of("checkpoint", spec)
-    return Arm(labels, spec, at_rates(budget), group=group, shown=False)
+    choices = rates_of("checkpoint", budget)
+    return Arm(labels, spec, choices, group=group, shown=False)
 
 
 def arm_of(method: str, start: Arm, budget: Budget) -> Arm:
@@ -57,7 +58,7 @@ def arm_of(method: str, start: Arm, budget: Budget) -> Arm:
         return tuned_arm(start, budget)
     labels = start.labels | {"method": method}
     spec = start.spec.but(method=method, keep_weights=False)
-    choices, group = at_rates(budget), group_of(method, spec)
+    choices, group = rates_of(method, budget), group_of(method, spec)
     if method == BOOSTING:  # it has a grid of its own
         return Arm(labels, spec.but(steps=0))
     if find_method(method).model != POLICY:
@@ -90,6 +91,8 @@ def group_of(method: str, spec: RunSpec) -> str:
     return f"{method} {spec.tokenizer} {spec.model} {spec.train_rows}"
 
 
-def at_rates(budget: Budget) -> list[dict]:
-    """The budget's learning rates as an arm's choices."""
-    return [{"learning_rate": rate} for rate in budget.rates]
+def rates_of(method: str, budget: Budget) -> list[dict]:
+    """A method's learning rates as an arm's choices: the settled one, or all."""
+    settled = budget.settled.get(method)
+    rates = budget.rates if settled is None else (settled,)
+    return [{"learning_rate": rate} for rate in rates]
