@@ -39,6 +39,7 @@ OTHER = {  # another value for every field
     "model": {"d_model": 8},
     "objective": {"num_samples": 2},
     "device": "cuda",
+    "member": 1,
     "detail": True,
 }
 

@@ -19,6 +19,7 @@ from genre2_mini.experiments.budgets import BUDGETS, MAIN_RATES, Budget
 from genre2_mini.experiments.code_metrics import CODE_BUDGETS, code_metrics
 from genre2_mini.experiments.code_report import code_report
 from genre2_mini.experiments.engine import executor_of, run_grids
+from genre2_mini.experiments.gap import ensemble_table, gap
 from genre2_mini.experiments.programs import check_cell
 from genre2_mini.experiments.results import save_results
 from genre2_mini.experiments.run_folder import RunFolder
@@ -36,6 +37,7 @@ STUDIES: dict[str, Callable[[str, Budget], Iterator[Arm]]] = {
     "data-size": data_size,
     "periodic": periodic,
     "scale": scale,
+    "gap": gap,
     "what-rl-changes": what_rl_changes,
 }
 # Studies of programs: their tasks, budgets and reports are their own.
@@ -45,8 +47,9 @@ THREE = ("concrete", "abalone", "house_sales")
 FEWER_TASKS = dict.fromkeys(("tokenisation", "reward", "expert"), THREE)
 FEWER_TASKS |= {"what-rl-changes": THREE, "data-size": ("house_sales", "fried")}
 FEWER_TASKS |= {"scale": ("concrete", "house_sales")}
+FEWER_TASKS |= {"gap": ("concrete", "house_sales", "houses")}
 # The same networks on the same kind of rows: the main study's rates serve them.
-SETTLED = ("tokenisation", "reward", "expert", "what-rl-changes", "data-size")
+SETTLED = ("tokenisation", "reward", "expert", "what-rl-changes", "data-size", "gap")
 
 
 def budgets_of(name: str) -> dict[str, Budget]:
@@ -124,7 +127,9 @@ def run_study(
     path = folder.path / f"{stem}.csv"
     save_results(table, path)
     beside = {"curves": study.curves(records)} | detail_tables(study, records)
+    beside |= {"ensembles": ensemble_table(study, records)}
     for ending, rows in beside.items():
-        save_results(rows, folder.path / f"{stem}_{ending}.csv.gz")
+        if len(rows):
+            save_results(rows, folder.path / f"{stem}_{ending}.csv.gz")
     report = code_report if name in PROGRAM_STUDIES else study_report
     return f"{report(table)}\n\n{len(table)} rows in {path}"
