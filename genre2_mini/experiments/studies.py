@@ -15,7 +15,7 @@ from genre2_mini.experiments.ablations import (
     scale,
     tokenisation,
 )
-from genre2_mini.experiments.budgets import BUDGETS, MAIN_RATES, Budget
+from genre2_mini.experiments.budgets import BUDGETS, SMALLER, Budget
 from genre2_mini.experiments.code_metrics import CODE_BUDGETS, code_metrics
 from genre2_mini.experiments.code_report import code_report
 from genre2_mini.experiments.engine import executor_of, run_grids
@@ -42,25 +42,14 @@ STUDIES: dict[str, Callable[[str, Budget], Iterator[Arm]]] = {
 }
 # Studies of programs: their tasks, budgets and reports are their own.
 PROGRAM_STUDIES = {"code-metrics": code_metrics}
-# Studies that are not on all tables of the budgets, unless they are asked to be.
-THREE = ("concrete", "abalone", "house_sales")
-FEWER_TASKS = dict.fromkeys(("tokenisation", "reward", "expert"), THREE)
-FEWER_TASKS |= {"what-rl-changes": THREE, "data-size": ("house_sales", "fried")}
-FEWER_TASKS |= {"scale": ("concrete", "house_sales")}
-FEWER_TASKS |= {"gap": ("concrete", "house_sales", "houses")}
-# The same networks on the same kind of rows: the main study's rates serve them.
-SETTLED = ("tokenisation", "reward", "expert", "what-rl-changes", "data-size", "gap")
 
 
 def budgets_of(name: str) -> dict[str, Budget]:
     """A study's budgets: smoke, small and full."""
-    if name not in FEWER_TASKS:
-        return CODE_BUDGETS if name in PROGRAM_STUDIES else BUDGETS
-    rates = MAIN_RATES if name in SETTLED else {}
-    small, full = (
-        replace(BUDGETS[size], tasks=FEWER_TASKS[name], settled=rates)
-        for size in ("small", "full")
-    )
+    if name in PROGRAM_STUDIES:
+        return CODE_BUDGETS
+    changes = SMALLER.get(name, {})
+    small, full = (replace(BUDGETS[size], **changes) for size in ("small", "full"))
     return {"smoke": BUDGETS["smoke"], "small": small, "full": full}
 
 
