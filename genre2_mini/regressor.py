@@ -54,7 +54,9 @@ class DecodingRegressor(RegressorMixin, BaseEstimator):
         frequencies, too (``encoders.PeriodicEmbedding``).
     ce_steps, rl_steps : batches of cross-entropy, then of the method. A method without
         a first stage gets the sum.
-    batch_size, learning_rate : optimisation, by AdamW.
+    batch_size : rows of a batch.
+    learning_rate, rl_learning_rate : of AdamW: of cross-entropy and of whatever begins
+        from scratch, then of a method that fine-tunes a policy.
     patience : validations without a better score after which a stage ends; None: never.
     objective_params : arguments of the objective, such as ``{"expert_weight": 0.1}``.
     validation_fraction : share of the rows that choose the weights.
@@ -93,7 +95,8 @@ class DecodingRegressor(RegressorMixin, BaseEstimator):
         ce_steps: int = 1000,
         rl_steps: int = 300,
         batch_size: int = 128,
-        learning_rate: float = 3e-4,
+        learning_rate: float = 1e-3,
+        rl_learning_rate: float = 3e-4,
         patience: int | None = 8,
         objective_params: dict | None = None,
         validation_fraction: float = 0.2,
@@ -115,6 +118,7 @@ class DecodingRegressor(RegressorMixin, BaseEstimator):
         self.rl_steps = rl_steps
         self.batch_size = batch_size
         self.learning_rate = learning_rate
+        self.rl_learning_rate = rl_learning_rate
         self.patience = patience
         self.objective_params = objective_params
         self.validation_fraction = validation_fraction
@@ -168,6 +172,7 @@ class DecodingRegressor(RegressorMixin, BaseEstimator):
             method,
             ce_steps=self.ce_steps,
             rl_steps=self.rl_steps,
+            rl_learning_rate=self.rl_learning_rate,
             objective_params=self.objective_params,
             folder=None if self.checkpoint is None else Path(self.checkpoint),
             batch_size=self.batch_size,

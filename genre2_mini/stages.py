@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 from torch import nn
 
 from genre2_mini.methods import METHODS, Method
-from genre2_mini.objectives import CrossEntropy
+from genre2_mini.objectives import CrossEntropy, Objective
 from genre2_mini.tasks import Task
 from genre2_mini.training import fit
 
@@ -26,6 +26,7 @@ def train(
     *,
     ce_steps: int = 1000,
     rl_steps: int = 300,
+    rl_learning_rate: float | None = None,
     objective_params: dict | None = None,
     folder: Path | None = None,
     **options,
@@ -38,6 +39,7 @@ def train(
     Parameters
     ----------
     ce_steps : 0 fine-tunes the policy as it is.
+    rl_learning_rate : of the stage after cross-entropy; None: the same as before.
     objective_params : arguments of the method's objective.
     folder : where each stage keeps its checkpoint, to go on from after an interruption.
     options : passed to ``fit``.
@@ -50,25 +52,43 @@ def train(
     ------
     ValueError : an argument the objective does not take, or that ``fit`` refuses.
     """
-    try:
-        objective = method.objective(**(objective_params or {}))
-    except TypeError as error:
-        raise ValueError(f"objective_params={objective_params}: {error}") from error
-    stages = {method.label: (objective, ce_steps + rl_steps, 50)}
-    if method.fine_tunes:
-        ce = {METHODS["ce"].label: (CrossEntropy(), ce_steps, 50)} if ce_steps else {}
-        stages = ce | {method.label: (objective, rl_steps, 20)}
+    stages = stages_of(method, objective_params, ce_steps, rl_steps, rl_learning_rate)
     histories = []
     with owned(folder):
-        for i, (label, (objective, steps, every)) in enumerate(stages.items(), 1):
+        for i, (label, objective, settings) in enumerate(stages, 1):
             checkpoint = folder / f"stage{i}.safetensors" if folder else None
-            stage = {"steps": steps, "validate_every": every, "checkpoint": checkpoint}
-            history = fit(model, task, objective, **stage, **options)
+            settings = {"checkpoint": checkpoint} | options | settings
+            history = fit(model, task, objective, **settings)
             history.insert(0, "stage", label)
             histories.append(history)
     joined = pd.concat(histories, ignore_index=True)
     joined.attrs = history.attrs
     return joined
+
+
+def stages_of(
+    method: Method,
+    objective_params: dict | None,
+    ce_steps: int,
+    rl_steps: int,
+    rl_learning_rate: float | None,
+) -> list[tuple[str, Objective, dict]]:
+    """Label, objective and own settings of each stage; ``train`` has the errors."""
+    try:
+        objective = method.objective(**(objective_params or {}))
+    except TypeError as error:
+        raise ValueError(f"objective_params={objective_params}: {error}") from error
+    from_scratch = {"steps": ce_steps + rl_steps, "validate_every": 50}
+    if not method.fine_tunes:
+        return [(method.label, objective, from_scratch)]
+    tuning: dict = {"steps": rl_steps, "validate_every": 20}
+    if rl_learning_rate is not None:
+        tuning["learning_rate"] = rl_learning_rate
+    stages = [(method.label, objective, tuning)]
+    if ce_steps:
+        first = from_scratch | {"steps": ce_steps}
+        stages.insert(0, (METHODS["ce"].label, CrossEntropy(), first))
+    return stages
 
 
 @contextmanager

@@ -65,7 +65,8 @@ def test_a_real_table_is_learnt_and_predicted_by_the_command_that_fit_names(tmp_
 def test_the_options_defaults_are_the_estimators():
     estimator = inspect.signature(DecodingRegressor).parameters
     options = inspect.signature(model.fit).parameters
-    for name in ("method", "ce_steps", "rl_steps", "learning_rate", "periodic"):
+    rates = "learning_rate", "rl_learning_rate"
+    for name in ("method", "ce_steps", "rl_steps", *rates, "periodic"):
         assert options[name].default == estimator[name].default
 
 

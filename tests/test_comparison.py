@@ -14,6 +14,7 @@ from sklearn.metrics import mean_absolute_error, r2_score
 from sklearn.model_selection import ParameterGrid
 from typer.testing import CliRunner
 
+from genre2_mini import stages
 from genre2_mini.cli import app
 from genre2_mini.evaluation import evaluate
 from genre2_mini.experiments import comparison, load_results, processes
@@ -183,6 +184,25 @@ def test_without_cross_entropy_steps_a_policy_is_tuned_as_it_is(task):
     assert history["stage"].unique().tolist() == ["ReMax"]
     with pytest.raises(ValueError, match="steps=-1 must be at least 1"):
         train(policy, task, METHODS["remax"], ce_steps=-1, progress=False)
+
+
+def test_each_stage_has_its_own_rate(task, monkeypatch):
+    seen = []
+
+    def recorded(model, task, objective, learning_rate, **options):
+        seen.append((type(objective).__name__, learning_rate))
+        return fit(model, task, objective, learning_rate=learning_rate, **options)
+
+    fit = stages.fit
+    monkeypatch.setattr(stages, "fit", recorded)
+    sizes = {"ce_steps": 1, "rl_steps": 1, "progress": False}
+    rates = {"learning_rate": 1e-3, "rl_learning_rate": 1e-4}
+    for name in ("remax", "pointwise"):
+        model = build_model(METHODS[name], task)
+        train(model, task, METHODS[name], **sizes, **rates)
+    start, *others = seen
+    assert start == ("CrossEntropy", 1e-3)
+    assert others == [("ReMax", 1e-4), ("SquaredError", 1e-3)]
 
 
 # Many runs

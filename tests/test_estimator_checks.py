@@ -14,6 +14,7 @@ SMALL = {
     "num_layers": 1,
     "dropout": 0.0,
     "learning_rate": 1e-2,
+    "rl_learning_rate": 1e-2,
     "ce_steps": 50,
     "rl_steps": 10,
 }

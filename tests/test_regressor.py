@@ -24,6 +24,7 @@ SMALL = {
     "num_layers": 1,
     "dropout": 0.0,
     "learning_rate": 5e-3,
+    "rl_learning_rate": 5e-3,
     "ce_steps": 60,
     "rl_steps": 20,
     "random_state": 0,

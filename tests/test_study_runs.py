@@ -11,12 +11,12 @@ import torch
 from safetensors.torch import load, save
 
 from genre2_mini.experiments import engine, studies
-from genre2_mini.experiments.budgets import BUDGETS, MAIN_RATES, Budget
+from genre2_mini.experiments.budgets import BUDGETS, MAIN_RATES, SMALLER, Budget
 from genre2_mini.experiments.engine import run_grids
 from genre2_mini.experiments.named_rewards import named_reward
 from genre2_mini.experiments.run_folder import RunFolder
 from genre2_mini.experiments.specs import RunSpec
-from genre2_mini.experiments.studies import SETTLED, STUDIES, prepare_study
+from genre2_mini.experiments.studies import STUDIES, prepare_study
 from genre2_mini.experiments.study import AGGREGATORS, Arm, Study, picked, seconds
 from genre2_mini.experiments.study_report import study_report
 from genre2_mini.experiments.tabular import METHODS, tabular
@@ -39,6 +39,7 @@ OTHER = {  # another value for every field
     "model": {"d_model": 8},
     "objective": {"num_samples": 2},
     "device": "cuda",
+    "member": 1,
     "detail": True,
 }
 
@@ -447,7 +448,7 @@ def studies_arms_by_setting(name):
     return {arm.labels["setting"]: arm for arm in arms}.values()
 
 
-@pytest.mark.parametrize("name", SETTLED)
+@pytest.mark.parametrize("name", SMALLER)
 def test_a_study_that_changes_one_thing_keeps_the_rates_of_the_main_study(name):
     budget = replace(BUDGETS["smoke"], rates=(1e-4, 1e-2), settled=MAIN_RATES)
     for arm in prepare_study(name, budget).arms:

@@ -35,7 +35,12 @@ Seed = Annotated[
 ]
 CeSteps = Annotated[int, typer.Option(min=0, help="Batches of cross-entropy.")]
 RlSteps = Annotated[int, typer.Option(min=0, help="Batches of the method after it.")]
-LearningRate = Annotated[float, typer.Option(min=0, help="Step size of AdamW.")]
+LearningRate = Annotated[
+    float, typer.Option(min=0, help="Step size of AdamW, from scratch.")
+]
+RlLearningRate = Annotated[
+    float, typer.Option(min=0, help="Step size of a method after cross-entropy.")
+]
 Periodic = Annotated[
     bool, typer.Option(help="Read numeric columns through learned waves, too.")
 ]
@@ -70,7 +75,8 @@ def fit(
     seed: Seed = 0,
     ce_steps: CeSteps = 1000,
     rl_steps: RlSteps = 300,
-    learning_rate: LearningRate = 3e-4,
+    learning_rate: LearningRate = 1e-3,
+    rl_learning_rate: RlLearningRate = 3e-4,
     periodic: Periodic = False,
     max_rows: MaxRows = None,
     test_fraction: TestFraction = 0.2,
@@ -101,6 +107,7 @@ def fit(
         ce_steps=ce_steps,
         rl_steps=rl_steps,
         learning_rate=learning_rate,
+        rl_learning_rate=rl_learning_rate,
         periodic=periodic,
     )
     typer.echo(as_json(result) if json else fit_report(result))

@@ -10,6 +10,8 @@ TEN += ("diamonds", "co2", "fried", "planes2d", "mv")
 # What the main study chose of its grid; studies that change one thing keep the rate.
 MAIN_RATES = dict.fromkeys(("checkpoint", "pointwise", "histogram"), 1e-3)
 MAIN_RATES |= {"ce": 1e-4} | dict.fromkeys(("remax", "expert", "genre2"), 3e-4)
+# Four times as wide: a rate that suits a width falls about as one over it.
+WIDE_RATES = {method: round(0.3 * rate, 6) for method, rate in MAIN_RATES.items()}
 
 
 @dataclass(frozen=True)
@@ -43,4 +45,16 @@ BUDGETS = {
     ),
     "small": Budget(),
     "full": Budget(max_rows=10_000, ce_steps=3000, rl_steps=1000),
+}
+# What differs where a study is not on all tables or has no rates to choose.
+THREE = {"tasks": ("concrete", "abalone", "house_sales"), "settled": MAIN_RATES}
+SMALLER = dict.fromkeys(("tokenisation", "reward", "expert", "what-rl-changes"), THREE)
+SMALLER |= {
+    "data-size": THREE | {"tasks": ("house_sales", "fried")},
+    "gap": THREE | {"tasks": ("concrete", "house_sales", "houses")},
+    "scale": {
+        "tasks": ("concrete", "house_sales"),
+        "seeds": 3,
+        "settled": WIDE_RATES,
+    },
 }

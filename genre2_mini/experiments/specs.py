@@ -26,6 +26,8 @@ class RunSpec:
     model : further arguments of ``build_model``, such as ``{"periodic": True}``.
     objective : arguments of the method's objective; ``reward`` is a name.
     device : ``"cpu"`` or ``"cuda"``.
+    member : which of several networks on one split: 0 is the one that None trains, the
+        others begin elsewhere. The record has their answers to the test rows.
     detail : whether the record describes the predictive distributions, at every
         validation and of the chosen weights (``distribution_detail``).
     """
@@ -45,6 +47,7 @@ class RunSpec:
     model: dict = field(default_factory=dict)
     objective: dict = field(default_factory=dict)
     device: str = "cpu"
+    member: int | None = None
     detail: bool = False
 
     @property
@@ -56,6 +59,11 @@ class RunSpec:
         unset = "null", "false", "{}"
         fields = {n: v for n, v in asdict(self).items() if json.dumps(v) not in unset}
         return json.loads(json.dumps(fields))
+
+    @property
+    def network_seed(self) -> int:
+        """Of initial weights, batches and rollouts; the split has ``seed``."""
+        return self.seed + 1000 * (self.member or 0)
 
     @property
     def key(self) -> str:

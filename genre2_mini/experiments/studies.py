@@ -15,10 +15,11 @@ from genre2_mini.experiments.ablations import (
     scale,
     tokenisation,
 )
-from genre2_mini.experiments.budgets import BUDGETS, MAIN_RATES, Budget
+from genre2_mini.experiments.budgets import BUDGETS, SMALLER, Budget
 from genre2_mini.experiments.code_metrics import CODE_BUDGETS, code_metrics
 from genre2_mini.experiments.code_report import code_report
 from genre2_mini.experiments.engine import executor_of, run_grids
+from genre2_mini.experiments.gap import ensemble_table, gap
 from genre2_mini.experiments.programs import check_cell
 from genre2_mini.experiments.results import save_results
 from genre2_mini.experiments.run_folder import RunFolder
@@ -36,28 +37,19 @@ STUDIES: dict[str, Callable[[str, Budget], Iterator[Arm]]] = {
     "data-size": data_size,
     "periodic": periodic,
     "scale": scale,
+    "gap": gap,
     "what-rl-changes": what_rl_changes,
 }
 # Studies of programs: their tasks, budgets and reports are their own.
 PROGRAM_STUDIES = {"code-metrics": code_metrics}
-# Studies that are not on all tables of the budgets, unless they are asked to be.
-THREE = ("concrete", "abalone", "house_sales")
-FEWER_TASKS = dict.fromkeys(("tokenisation", "reward", "expert"), THREE)
-FEWER_TASKS |= {"what-rl-changes": THREE, "data-size": ("house_sales", "fried")}
-FEWER_TASKS |= {"scale": ("concrete", "house_sales")}
-# The same networks on the same kind of rows: the main study's rates serve them.
-SETTLED = ("tokenisation", "reward", "expert", "what-rl-changes", "data-size")
 
 
 def budgets_of(name: str) -> dict[str, Budget]:
     """A study's budgets: smoke, small and full."""
-    if name not in FEWER_TASKS:
-        return CODE_BUDGETS if name in PROGRAM_STUDIES else BUDGETS
-    rates = MAIN_RATES if name in SETTLED else {}
-    small, full = (
-        replace(BUDGETS[size], tasks=FEWER_TASKS[name], settled=rates)
-        for size in ("small", "full")
-    )
+    if name in PROGRAM_STUDIES:
+        return CODE_BUDGETS
+    changes = SMALLER.get(name, {})
+    small, full = (replace(BUDGETS[size], **changes) for size in ("small", "full"))
     return {"smoke": BUDGETS["smoke"], "small": small, "full": full}
 
 
@@ -124,7 +116,9 @@ def run_study(
     path = folder.path / f"{stem}.csv"
     save_results(table, path)
     beside = {"curves": study.curves(records)} | detail_tables(study, records)
+    beside |= {"ensembles": ensemble_table(study, records)}
     for ending, rows in beside.items():
-        save_results(rows, folder.path / f"{stem}_{ending}.csv.gz")
+        if len(rows):
+            save_results(rows, folder.path / f"{stem}_{ending}.csv.gz")
     report = code_report if name in PROGRAM_STUDIES else study_report
     return f"{report(table)}\n\n{len(table)} rows in {path}"

@@ -18,6 +18,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from genre2_mini.experiments.common_scale import (
+    answers,
     common_scores,
     count_scores,
     counts_something,
@@ -34,7 +35,11 @@ from genre2_mini.experiments.text_rivals import TEXT_RIVALS, tuned_text_rival
 from genre2_mini.experiments.timing import peak_resident_bytes
 from genre2_mini.experiments.trial_scores import SELECTION, every_score, scores_on_test
 from genre2_mini.methods import METHODS, build_model
-from genre2_mini.metrics import distribution_scores, expected_sample_scores
+from genre2_mini.metrics import (
+    distribution_scores,
+    expected_sample_scores,
+    weighted_mean,
+)
 from genre2_mini.objectives import Objective
 from genre2_mini.runs import Run, average
 from genre2_mini.tasks import Split, Task, load_task
@@ -64,7 +69,11 @@ def trial(spec: RunSpec, start: bytes | None = None) -> tuple[dict, bytes | None
     if spec.method == "boosting" or spec.method in TEXT_RIVALS:
         return rival(spec, task, begin), None
     model = build_model(
-        METHODS[spec.method], task, tokenizer(spec), seed=spec.seed, **spec.model
+        METHODS[spec.method],
+        task,
+        tokenizer(spec),
+        seed=spec.network_seed,
+        **spec.model,
     ).to(spec.device)
     if start is not None:
         model.load_state_dict(load(start))
@@ -93,7 +102,15 @@ def scores_of(spec: RunSpec, model: nn.Module, task: Task) -> dict:
     found = scores_on_test(model, task, controlled)
     if spec.detail:
         found |= detail_on_test(model, task.test, found)
+    if spec.member is not None:
+        found["means"] = exact_means(model, task)
     return found
+
+
+def exact_means(model: nn.Module, task: Task) -> list[float]:
+    """The mean of all strings for each test row: what an ensemble averages."""
+    values, weights, _ = answers(model, task, task.test, num_samples=None)
+    return [float(f"{mean:.6g}") for mean in weighted_mean(values, weights)]
 
 
 def task_of(spec: RunSpec) -> Task:
@@ -133,7 +150,7 @@ def train(spec: RunSpec, model: nn.Module, task: Task) -> tuple[list[dict], dict
     settings = OPTIMISER | {
         "batch_size": spec.batch_size,
         "learning_rate": spec.learning_rate,
-        "seed": spec.seed,
+        "seed": spec.network_seed,
     }
     history, best = [], {}
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
