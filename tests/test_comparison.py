@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 import torch
 from conftest import make_task
-from scipy.stats import bootstrap
 from sklearn.metrics import mean_absolute_error, r2_score
 from sklearn.model_selection import ParameterGrid
 from typer.testing import CliRunner
@@ -22,12 +21,12 @@ from genre2_mini.experiments.comparison import (
     LABELS,
     SCORES,
     TASKS,
-    bootstrap_interval,
     compare,
     differences,
     report,
     run,
 )
+from genre2_mini.experiments.resampling import bootstrap_interval
 from genre2_mini.experiments.rivals import RIVALS, rival_scores, tuned_rival
 from genre2_mini.methods import METHODS, build_model
 from genre2_mini.stages import train
@@ -277,21 +276,24 @@ def test_differences_are_taken_within_task_and_seed():
         assert found[name].to_numpy() == pytest.approx([0.1, -0.2] * 2)
 
 
-def test_the_interval_of_two_values_is_the_two_values():
-    """Their resampled means are 0, ½ and 1, with probabilities ¼, ½ and ¼."""
-    values = np.array([0.0, 1.0])
-    assert bootstrap_interval(values) == (0.0, 1.0)
-    assert bootstrap_interval(values, coverage=0.4) == (0.5, 0.5)
+def test_the_interval_is_over_the_pairs_of_all_tasks_together():
+    """Two tasks, two seeds: four differences, drawn as one sample."""
+    rows = made_up({"ReMax": 0.0})
+    gains = np.array([0.1, 0.2, -0.3, 0.4])
+    rows.loc[rows["method"] == "ReMax", "r2_k1"] += gains
+    [found] = differences(rows, ["r2_k1"]).to_dict("records")
+    assert found["mean"] == pytest.approx(0.1)
+    expected = bootstrap_interval(gains)
+    assert (found["low"], found["high"]) == pytest.approx(expected)
 
 
-def test_the_interval_is_scipys():
-    """Both resample 9999 times: they agree up to a few hundredths of their width."""
-    values = np.random.default_rng(1).normal(size=9)
-    theirs = bootstrap((values,), np.mean, method="percentile", rng=2)
-    low, high = theirs.confidence_interval
-    found = bootstrap_interval(values)
-    assert found == pytest.approx((low, high), abs=0.05 * (high - low))
-    assert found == bootstrap_interval(values)
+def test_a_single_run_has_differences_and_no_interval(rows):
+    found = differences(rows)
+    assert found["mean"].notna().all()
+    assert found[["low", "high"]].isna().all(axis=None)
+    _, gaps = report(rows).split("\n\n")
+    assert gaps.startswith("Difference to CE: one run\n")
+    assert "[" not in gaps and "nan" not in gaps
 
 
 def test_the_table_shows_every_task_method_and_difference(rows):
@@ -360,6 +362,12 @@ def test_json_holds_runs_and_differences(asked):
     assert [len(printed[name]) for name in ("runs", "differences")] == [8, 2]
     assert printed["runs"][0]["method"] == "CE"
     assert printed["differences"][0]["mean"] == pytest.approx(0.1)
+
+
+def test_json_of_a_single_run_says_null_for_the_interval(monkeypatch, rows):
+    monkeypatch.setattr(comparison, "compare", lambda *args, **settings: rows)
+    for row in json.loads(invoke("--json").stdout)["differences"]:
+        assert row["low"] is row["high"] is None
 
 
 def test_a_missing_folder_is_noticed_before_anything_is_trained(asked, tmp_path):

@@ -19,6 +19,7 @@ from genre2_mini.cli.options import (
     Seeds,
     as_json,
     check_folder,
+    records,
 )
 
 Tasks = Annotated[
@@ -106,8 +107,7 @@ def do(
     if out:
         save_results(rows, out)
     if json:
-        told = rows.astype(object).where(rows.notna(), None)
-        typer.echo(as_json(told.to_dict("records")))
+        typer.echo(as_json(records(rows)))
     else:
         means = rows.groupby([by, "method"], sort=False)[study.SCORES].mean()
         typer.echo(means.to_string(float_format="{:.3f}".format, na_rep="-"))

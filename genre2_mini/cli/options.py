@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from pandas import DataFrame  # whose import takes a second
 
 
 class DeviceName(StrEnum):
@@ -41,6 +44,11 @@ def check_folder(path: Path) -> None:
     """FileNotFoundError if the folder that ``path`` is to be written to is missing."""
     if not path.absolute().parent.is_dir():
         raise FileNotFoundError(f"there is no folder {path.absolute().parent}")
+
+
+def records(table: DataFrame) -> list[dict]:
+    """The rows of a table, one dict each; what is missing is None, JSON's null."""
+    return table.astype(object).where(table.notna(), None).to_dict("records")
 
 
 def as_json(result: dict | list) -> str:

@@ -17,6 +17,7 @@ from genre2_mini.cli.options import (
     Seeds,
     as_json,
     check_folder,
+    records,
 )
 from genre2_mini.cli.studies import study_command
 
@@ -73,7 +74,7 @@ def comparison(
         save_results(rows, out)
     if json:
         tables = {"runs": rows, "differences": differences(rows)}
-        typer.echo(as_json({k: v.to_dict("records") for k, v in tables.items()}))
+        typer.echo(as_json({name: records(table) for name, table in tables.items()}))
     else:
         typer.echo(report(rows))
 

@@ -89,7 +89,7 @@ def periodic(task: str, budget: Budget) -> Iterator[Arm]:
 
 
 def scale(task: str, budget: Budget) -> Iterator[Arm]:
-    """The methods again, at the sizes of arXiv 2512.06533: ten times the weights."""
+    """The methods again, at the sizes of arXiv 2512.06533: 25 times the weights."""
     start = checkpoint_arm(task, budget, model=PAPER)
     yield from with_setting("paper", start, COMPARED, budget)
 

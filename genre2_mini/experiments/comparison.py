@@ -19,6 +19,7 @@ import pandas as pd
 
 from genre2_mini.evaluation import evaluate
 from genre2_mini.experiments.processes import in_processes
+from genre2_mini.experiments.resampling import bootstrap_interval
 from genre2_mini.experiments.rivals import RIVALS, rival_scores, tuned_rival
 from genre2_mini.methods import METHODS, build_model, find_method
 from genre2_mini.stages import train
@@ -38,7 +39,6 @@ SHOWN = {
 }
 SCORES = ["r2_k1", "r2_mean", "r2_median", "r2_exact", "rmse_mean", "mae_median"]
 SCORES += ["spearman_mean", "crps"]
-RESAMPLES = 9999
 Result = tuple[str, float, dict[str, float]]
 
 
@@ -122,9 +122,17 @@ def differences(
 ) -> pd.DataFrame:
     """Method − CE within each (task, seed): mean and 95% interval over the pairs.
 
+    All pairs are drawn as one sample, as if a task's seeds were independent. They are
+    not, where tasks differ: ``statistics.overall_differences`` draws the tasks first.
+
     Returns
     -------
-    One row a metric and method: ``metric``, ``method``, ``mean``, ``low``, ``high``.
+    One row a metric and method: ``metric``, ``method``, ``mean``, ``low``, ``high``. A
+    single pair shows no spread: ``low`` and ``high`` are NaN.
+
+    Raises
+    ------
+    ValueError : a score that is missing or not finite, where there are several pairs.
     """
     found = []
     for metric in metrics:
@@ -132,21 +140,11 @@ def differences(
         for method in rows["method"].unique():
             if method != "CE":
                 gap = (table[method] - table["CE"]).to_numpy()
-                low, high = bootstrap_interval(gap)
+                low = high = np.nan
+                if len(gap) > 1:
+                    low, high = bootstrap_interval(gap)
                 found.append((metric, method, gap.mean(), low, high))
     return pd.DataFrame(found, columns=["metric", "method", "mean", "low", "high"])
-
-
-def bootstrap_interval(
-    values: np.ndarray, coverage: float = 0.95, seed: int = 0
-) -> tuple[float, float]:
-    """Percentile interval of the mean of values (N,), by resampling them."""
-    draws = np.random.default_rng(seed).integers(
-        len(values), size=(RESAMPLES, len(values))
-    )
-    tail = (1 - coverage) / 2
-    low, high = np.quantile(values[draws].mean(axis=1), [tail, 1 - tail])
-    return float(low), float(high)
 
 
 def report(rows: pd.DataFrame) -> str:
@@ -157,10 +155,11 @@ def report(rows: pd.DataFrame) -> str:
     )
     gaps = differences(rows)
     mean, low, high = (gaps[name].map("{:+.3f}".format) for name in gaps.columns[2:])
-    gaps["text"] = mean + " [" + low + ", " + high + "]"
+    text = mean + " [" + low + ", " + high + "]"
+    gaps["text"] = text.where(gaps["low"].notna(), mean)
     wide = gaps.pivot(index="method", columns="metric", values="text")
     wide = wide.loc[gaps["method"].unique()].rename(columns=SHOWN)
     seeds, pairs = rows["seed"].nunique(), len(rows) // rows["method"].nunique()
     title = f"Means over {seeds} seeds, test rows"
-    below = f"Difference to CE: mean of {pairs} runs, 95% bootstrap interval"
-    return f"{title}\n{table}\n\n{below}\n{wide.to_string()}"
+    what = f"mean of {pairs} runs, 95% bootstrap interval" if pairs > 1 else "one run"
+    return f"{title}\n{table}\n\nDifference to CE: {what}\n{wide.to_string()}"

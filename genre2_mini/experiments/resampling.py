@@ -10,6 +10,8 @@ values. For three values the interval is that range, and holds the truth in 75%.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy import stats
 
@@ -33,9 +35,10 @@ def choose_runs(
 
 def weights(chosen: np.ndarray) -> np.ndarray:
     """(runs, RESAMPLES): ``scores @ weights`` are the means of the chosen runs."""
-    counts = np.zeros(chosen.shape)
-    np.add.at(counts, (np.arange(len(chosen))[:, None], chosen), 1)
-    return counts.T / chosen.shape[1]
+    draws, runs = chosen.shape
+    places = np.arange(draws)[:, None] * runs + chosen  # in a table of counts
+    counts = np.bincount(places.ravel(), minlength=draws * runs)
+    return counts.reshape(draws, runs).T / runs
 
 
 def interval(draws: np.ndarray, size: int, strata: int = 1) -> np.ndarray:
@@ -43,3 +46,26 @@ def interval(draws: np.ndarray, size: int, strata: int = 1) -> np.ndarray:
     student = stats.t.ppf(0.975, strata * (size - 1))
     tail = stats.norm.sf(np.sqrt(size / (size - 1)) * student)
     return np.quantile(draws, [tail, 1 - tail], axis=-1)
+
+
+def bootstrap_interval(values: Sequence[float], seed: int = 0) -> tuple[float, float]:
+    """95% interval of the mean of N independent values, such as a difference a seed.
+
+    The ends have the unit of the values and never leave their range: of five values
+    the lower end is nearly the smallest. ``seed`` fixes the draws, so the same values
+    have the same interval.
+
+    Parameters
+    ----------
+    values : (N,), an array or a pandas Series of them, in any order.
+
+    Raises
+    ------
+    ValueError : fewer than two values, NaN, infinity, or more than one axis.
+    """
+    values = np.asarray(values, float)
+    if values.ndim != 1 or len(values) < 2 or not np.isfinite(values).all():
+        raise ValueError(f"an interval needs two or more finite values, not {values}")
+    n = len(values)
+    low, high = interval(values @ weights(choose_runs(1, n, seed=seed)), n)
+    return float(low), float(high)

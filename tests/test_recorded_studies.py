@@ -1,0 +1,71 @@
+"""The recorded tables of the studies are whole, and what follows from them holds."""
+
+import json
+from functools import partial
+
+import pytest
+
+from genre2_mini.experiments import load_results
+from genre2_mini.experiments.budgets import MAIN_RATES
+from genre2_mini.experiments.gap import NETWORKS
+from genre2_mini.experiments.studies import STUDIES, budgets_of, prepare_study
+from genre2_mini.experiments.study import AGGREGATORS
+
+CONTROLS = ["ce_cool", "ce_greedy"]  # beside cross-entropy, without arms of their own
+# Its laws, which ``test_what_rl_changes`` looks at, contain its scores.
+TABLES = sorted(set(STUDIES) - {"what-rl-changes"})
+
+
+def recorded(name):
+    """A study's table; the test is skipped where it is not recorded yet."""
+    try:
+        return load_results(name)
+    except FileNotFoundError:
+        pytest.skip(f"{name} is not recorded yet")
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_every_arm_has_every_seed_and_aggregator_once(name):
+    rows = recorded(name.replace("-", "_"))
+    rows = rows[~rows["method"].isin(CONTROLS)]
+    budget = budgets_of(name)["small"]
+    arms = [arm for arm in prepare_study(name, budget).arms if arm.shown]
+    axes = list(dict.fromkeys(label for arm in arms for label in arm.labels))
+    of_run = partial(label_of, axes=axes)
+    expected = sorted(
+        (of_run(arm.labels), seed, aggregator)
+        for arm in arms
+        for seed in range(budget.seeds)
+        for aggregator in AGGREGATORS
+    )
+    found = sorted(
+        (of_run(row), row["seed"], row["aggregator"]) for row in rows.to_dict("records")
+    )
+    assert found == expected
+    assert rows[["r2", "rmse", "mae", "seconds"]].notna().all(axis=None)
+
+
+def label_of(labels, axes):
+    """Labels as text, the same for a missing one and one that is no number."""
+    values = [labels.get(axis) for axis in axes]
+    return tuple(
+        "" if v is None or v != v else f"{v}".removesuffix(".0") for v in values
+    )
+
+
+def test_the_settled_rates_are_those_that_the_main_study_chose():
+    choices = recorded("tabular").groupby("method")["choice"].unique()
+    for method, rate in MAIN_RATES.items():
+        if method != "checkpoint":  # it has no rows
+            [choice] = choices[method]
+            assert json.loads(choice) == {"learning_rate": rate}
+
+
+def test_an_ensemble_table_has_every_number_of_networks():
+    rows = recorded("gap_ensembles")
+    runs = rows.groupby(["task", "method", "seed"])["networks"]
+    assert set(runs.apply(lambda some: tuple(sorted(some)))) == {
+        tuple(range(1, NETWORKS + 1))
+    }
+    by_size = rows.groupby("networks")["rmse"].mean()
+    assert by_size.is_monotonic_decreasing
