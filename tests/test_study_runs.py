@@ -9,18 +9,20 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load, save
+from sklearn.metrics import mean_absolute_error, r2_score
 
 from genre2_mini.experiments import engine, studies
 from genre2_mini.experiments.budgets import BUDGETS, MAIN_RATES, SMALLER, Budget
 from genre2_mini.experiments.engine import run_grids
 from genre2_mini.experiments.named_rewards import named_reward
+from genre2_mini.experiments.rivals import RIVALS, tuned_rival
 from genre2_mini.experiments.run_folder import RunFolder
 from genre2_mini.experiments.specs import RunSpec
 from genre2_mini.experiments.studies import STUDIES, prepare_study
 from genre2_mini.experiments.study import AGGREGATORS, Arm, Study, picked, seconds
 from genre2_mini.experiments.study_report import study_report
 from genre2_mini.experiments.tabular import METHODS, tabular
-from genre2_mini.experiments.trial import SELECTION, selections, trial
+from genre2_mini.experiments.trial import SELECTION, selections, task_of, trial
 
 TINY = RunSpec("concrete", "ce", max_rows=60, steps=2, validate_every=1)
 OTHER = {  # another value for every field
@@ -175,11 +177,19 @@ def test_fewer_training_rows_leave_the_test_rows_as_they_are():
     )
 
 
-def test_boosting_is_one_value_under_every_aggregator():
-    record, _ = trial(TINY.but(method="boosting", steps=0))
+@pytest.mark.parametrize("name", RIVALS)
+def test_trees_are_one_value_under_every_aggregator(name):
+    spec = TINY.but(method=name, steps=0)
+    record, _ = trial(spec)
     scores = record["chosen"]["rmse_k1"]["exact"]
-    for name in ("rmse_mean", "rmse_median"):
-        assert scores[name] == pytest.approx(scores["rmse_k1"])
+    for metric in ("rmse_mean", "rmse_median"):
+        assert scores[metric] == pytest.approx(scores["rmse_k1"])
+    task = task_of(spec)
+    model, params = tuned_rival(name, task, seed=spec.seed)
+    z, answer = task.test.z.numpy(), model.predict(task.test.x.numpy())
+    assert record["params"] == params
+    assert scores["r2_mean"] == pytest.approx(r2_score(z, answer))
+    assert scores["crps"] == pytest.approx(mean_absolute_error(z, answer))
 
 
 def test_a_run_that_diverges_is_a_result(finished):
@@ -413,7 +423,7 @@ def test_the_main_study_gives_all_the_same_number_of_steps():
             assert steps == 60
         elif method == "ppo":  # four passes over each batch
             assert steps * 4 == 20
-        elif method not in ("checkpoint", "boosting"):
+        elif method not in ("checkpoint", *RIVALS):
             assert steps == 20
             assert arm.start.spec.steps == 40
 
@@ -470,9 +480,9 @@ def test_what_is_as_in_the_main_study_is_its_run(name):
 
 
 def test_methods_that_are_asked_for_bring_their_checkpoint():
-    study = prepare_study("tabular", BUDGETS["smoke"], ["remax", "boosting"])
+    study = prepare_study("tabular", BUDGETS["smoke"], ["remax", *RIVALS])
     methods = [arm.labels["method"] for arm in study.arms]
-    assert sorted(methods) == sorted(2 * ["checkpoint", "remax", "boosting"])
+    assert sorted(methods) == sorted(2 * ["checkpoint", "remax", *RIVALS])
 
 
 def test_an_unknown_reward_is_refused_by_name():

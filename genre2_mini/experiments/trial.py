@@ -29,7 +29,7 @@ from genre2_mini.experiments.distribution_detail import (
 )
 from genre2_mini.experiments.named_rewards import named_reward
 from genre2_mini.experiments.programs import is_program_task, load_program_task
-from genre2_mini.experiments.rivals import tuned_rival
+from genre2_mini.experiments.rivals import RIVALS, tuned_rival
 from genre2_mini.experiments.specs import RunSpec
 from genre2_mini.experiments.text_rivals import TEXT_RIVALS, tuned_text_rival
 from genre2_mini.experiments.timing import peak_resident_bytes
@@ -66,7 +66,7 @@ def trial(spec: RunSpec, start: bytes | None = None) -> tuple[dict, bytes | None
     torch.set_num_threads(1)
     begin = time.perf_counter()
     task = with_train_rows(task_of(spec), spec.train_rows)
-    if spec.method == "boosting" or spec.method in TEXT_RIVALS:
+    if spec.method in (*RIVALS, *TEXT_RIVALS):
         return rival(spec, task, begin), None
     model = build_model(
         METHODS[spec.method],
@@ -198,8 +198,8 @@ def snapshot(model: nn.Module) -> dict[str, Tensor]:
 
 def rival(spec: RunSpec, task: Task, begin: float) -> dict:
     """The record of what is no network: its answer is a distribution of one value."""
-    if spec.method == "boosting":
-        model, params = tuned_rival("Boosting", task, spec.seed)
+    if spec.method in RIVALS:
+        model, params = tuned_rival(spec.method, task, spec.seed)
 
         def predict(split: Split) -> Tensor:
             return torch.from_numpy(model.predict(split.x.numpy()))
