@@ -16,7 +16,7 @@ from torch import nn
 from genre2_mini.methods import METHODS, Method
 from genre2_mini.objectives import CrossEntropy, Objective
 from genre2_mini.tasks import Task
-from genre2_mini.training import fit
+from genre2_mini.training import check_rate, fit
 
 
 def train(
@@ -81,8 +81,11 @@ def stages_of(
     from_scratch = {"steps": ce_steps + rl_steps, "validate_every": 50}
     if not method.fine_tunes:
         return [(method.label, objective, from_scratch)]
+    if rl_steps < 1:  # now, and not when cross-entropy has been trained
+        raise ValueError(f"rl_steps={rl_steps} must be at least 1")
     tuning: dict = {"steps": rl_steps, "validate_every": 20}
     if rl_learning_rate is not None:
+        check_rate("rl_learning_rate", rl_learning_rate)
         tuning["learning_rate"] = rl_learning_rate
     stages = [(method.label, objective, tuning)]
     if ce_steps:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import fields
 from pathlib import Path
 
@@ -72,6 +73,7 @@ def fit(
     for name, value in (counts | {"validate_every": validate_every}).items():
         if value < 1:
             raise ValueError(f"{name}={value} must be at least 1")
+    check_rate("learning_rate", learning_rate)
     settings = {
         "task": [task.name, len(task.train.z), len(task.valid.z)],
         "objective": describe(objective),
@@ -101,6 +103,12 @@ def fit(
                 score = run.validate()
                 bar.set_postfix_str(f"valid {metric} {score:.4f}")
     return run.finish()
+
+
+def check_rate(name: str, rate: float) -> None:
+    """ValueError that names a learning rate which is negative, infinite or NaN."""
+    if not 0 <= rate < math.inf:
+        raise ValueError(f"{name}={rate} must be at least 0 and finite")
 
 
 def describe(objective: Objective) -> str:

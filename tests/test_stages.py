@@ -69,6 +69,26 @@ def test_each_stage_has_its_own_rate(task, monkeypatch):
     assert others == [("ReMax", 1e-4), ("SquaredError", 1e-3)]
 
 
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"rl_steps": 0}, "rl_steps=0 must be at least 1"),
+        ({"rl_learning_rate": -1e-4}, "rl_learning_rate=-0.0001 must be at least 0"),
+        ({"rl_learning_rate": float("nan")}, "rl_learning_rate=nan must be"),
+        ({"learning_rate": float("inf")}, "learning_rate=inf must be"),
+    ],
+)
+def test_a_wrong_setting_of_either_stage_is_refused_before_any_training(
+    task, wrong, message
+):
+    policy = build_model(METHODS["remax"], task)
+    before = copy.deepcopy(policy)
+    sizes = {"ce_steps": 1, "rl_steps": 1, "progress": False}
+    with pytest.raises(ValueError, match=message):
+        train(policy, task, METHODS["remax"], **sizes | wrong)
+    assert same_weights(policy, before)
+
+
 def test_models_of_one_tokenizer_keep_the_range_of_their_own_task(task):
     given = NormalizedTokenizer(base=2, num_digits=3)
     wider = replace(task, train=Split(task.train.x, 2 * task.train.z))

@@ -33,7 +33,6 @@ from genre2_mini.experiments.trial import trial
 from genre2_mini.experiments.what_rl_changes import METHODS, detail_tables
 from genre2_mini.metrics import weighted_median
 from genre2_mini.tasks import Split
-from genre2_mini.tasks.cards import data_folder
 from genre2_mini.tokenizers import NormalizedTokenizer
 
 # Two rows of four values; the second is not sorted, and one value has no weight.
@@ -288,10 +287,7 @@ def test_a_run_that_diverged_has_no_rows(tiny):
 
 # The recorded files
 
-RECORDED = data_folder() / "results" / "what_rl_changes_laws.csv.gz"
 
-
-@pytest.mark.skipif(not RECORDED.exists(), reason="the study is not recorded yet")
 def test_the_recorded_files_have_every_run_once():
     methods = {"ce_start", "ce_cool", *METHODS}
     tasks = {"concrete", "abalone", "house_sales"}
@@ -312,7 +308,6 @@ def test_the_recorded_files_have_every_run_once():
     assert steps.notna().all(axis=None)
 
 
-@pytest.mark.skipif(not RECORDED.exists(), reason="the study is not recorded yet")
 def test_the_recorded_parts_add_up():
     laws = load_results("what_rl_changes_laws")
     one = load_results("what_rl_changes_samples").query("k == 1 & aggregator == 'mean'")

@@ -10,7 +10,7 @@ TEN += ("diamonds", "co2", "fried", "planes2d", "mv")
 # What the main study chose of its grid; studies that change one thing keep the rate.
 MAIN_RATES = dict.fromkeys(("checkpoint", "pointwise", "histogram"), 1e-3)
 MAIN_RATES |= {"ce": 1e-4} | dict.fromkeys(("remax", "expert", "genre2"), 3e-4)
-# Four times as wide: a rate that suits a width falls about as one over it.
+# Four times as wide: by a rule, for a choice of rates would cost hours.
 WIDE_RATES = {method: round(0.3 * rate, 6) for method, rate in MAIN_RATES.items()}
 
 
