@@ -112,6 +112,12 @@ def test_what_is_unset_is_no_part_of_the_name():
 
 @pytest.fixture(scope="module")
 def finished():
+    record, _ = trial(TINY)
+    return record
+
+
+@pytest.fixture(scope="module")
+def start():
     return trial(TINY.but(keep_weights=True))
 
 
@@ -124,11 +130,19 @@ def timeless(record):
     return rest | {"history": rows}
 
 
-def test_a_trial_depends_on_its_spec_alone(finished):
+def test_a_trial_depends_on_its_spec_alone(finished, start):
     torch.manual_seed(99)
+    again, _ = trial(TINY)
+    assert timeless(again) == timeless(finished)
     again, weights = trial(TINY.but(keep_weights=True))
-    assert timeless(again) == timeless(finished[0])
-    assert weights == finished[1]
+    assert timeless(again) == timeless(start[0])
+    assert weights == start[1]
+
+
+def test_a_run_that_others_start_from_leaves_its_test_rows_unread(finished, start):
+    for metric, chosen in start[0]["chosen"].items():
+        assert set(chosen) == {"valid", "step"}
+        assert finished["chosen"][metric].items() > chosen.items()
 
 
 def test_a_trial_leaves_the_callers_random_numbers_alone():
@@ -139,15 +153,14 @@ def test_a_trial_leaves_the_callers_random_numbers_alone():
 
 
 def test_each_selection_takes_its_lowest_validation_error(finished):
-    record, _ = finished
-    for metric, chosen in record["chosen"].items():
-        errors = [row[f"valid_{metric}"] for row in record["history"]]
+    for metric, chosen in finished["chosen"].items():
+        errors = [row[f"valid_{metric}"] for row in finished["history"]]
         assert chosen["valid"] == min(errors)
         assert chosen["step"] == errors.index(min(errors))
 
 
-def test_a_later_stage_starts_where_the_first_one_was_best(finished):
-    record, weights = finished
+def test_a_later_stage_starts_where_the_first_one_was_best(start):
+    record, weights = start
     later, none = trial(TINY.but(method="remax", start="x", steps=1), weights)
     assert none is None
     best = record["chosen"]["rmse_mean"]["valid"]
@@ -155,13 +168,13 @@ def test_a_later_stage_starts_where_the_first_one_was_best(finished):
 
 
 def test_squared_error_is_bias_and_spread(finished):
-    exact = finished[0]["chosen"]["rmse_k1"]["exact"]
+    exact = finished["chosen"]["rmse_k1"]["exact"]
     assert exact["bias2"] == pytest.approx(exact["rmse_mean"] ** 2)
     assert exact["bias2"] + exact["spread"] == pytest.approx(exact["rmse_k1"] ** 2)
 
 
 def test_cross_entropy_has_its_controls(finished):
-    chosen = finished[0]["chosen"]["rmse_k1"]
+    chosen = finished["chosen"]["rmse_k1"]
     cooled = chosen["cooled"]["rmse_k1"]
     assert set(chosen["greedy"]) == {"r2", "rmse", "mae", "spearman"}
     # Among its temperatures is 1, where it is the policy as it was chosen.
@@ -192,7 +205,7 @@ def test_trees_are_one_value_under_every_aggregator(name):
     assert scores["crps"] == pytest.approx(mean_absolute_error(z, answer))
 
 
-def test_a_run_that_diverges_is_a_result(finished):
+def test_a_run_that_diverges_is_a_result():
     spec = TINY.but(method="pointwise", learning_rate=1e30, steps=5)
     record, _ = trial(spec)
     assert "lower learning_rate" in record["failed"]
@@ -218,7 +231,7 @@ def test_strings_without_bounds_are_also_scored_clipped_to_the_training_range():
 
 
 def test_strings_with_a_range_have_nothing_to_clip(finished):
-    chosen = finished[0]["chosen"]["rmse_k1"]
+    chosen = finished["chosen"]["rmse_k1"]
     assert not [name for name in chosen["exact"] if "clipped" in name]
 
 

@@ -57,9 +57,10 @@ def trial(spec: RunSpec, start: bytes | None = None) -> tuple[dict, bytes | None
 
     Returns
     -------
-    record : ``chosen``, the test scores of the best weights under each of
-        ``SELECTION``; ``history``, one row a validation; ``seconds`` of training and
-        ``peak_mb`` of memory. Or ``failed``, where the training diverged.
+    record : ``chosen``, the best weights' validation score, step and test scores under
+        each of ``SELECTION``; ``history``, one row a validation; ``seconds`` of
+        training and ``peak_mb`` of memory. Or ``failed``, where the training diverged.
+        A run that others start from is in no table, so its test rows stay unread.
     weights : the best ones by ``rmse_mean``, where ``spec.keep_weights``.
     """
     forget_peak()
@@ -85,7 +86,7 @@ def trial(spec: RunSpec, start: bytes | None = None) -> tuple[dict, bytes | None
     for metric, (score, step, weights) in best.items():
         if step not in scored:
             model.load_state_dict(weights)
-            scored[step] = scores_of(spec, model, task)
+            scored[step] = {} if spec.keep_weights else scores_of(spec, model, task)
         chosen[metric] = {"valid": score, "step": step, **scored[step]}
     record = {
         "chosen": chosen,
