@@ -1,74 +1,31 @@
-"""Strings as a tree of prefixes: no prefix is read twice.
+"""Counted tree rollouts: S samples of an input as one walk down the tree of prefixes.
 
-S samples of one input share their first digits, so they are S walks down one tree.
 Instead of S strings a rollout carries counts: the number of samples that reached a
 prefix is divided among the next tokens by one multinomial draw. The leaves and their
 counts are distributed exactly as S independent samples, and the network reads each
-distinct prefix once, for sampling and for the gradient alike. The same walk
-enumerates all strings when every legal token gets a child, and scores known strings
-when they say which children there are.
+distinct prefix once, for sampling and for the gradient alike.
 
 Symbols: N inputs, R nodes of one level, M leaves (distinct strings), V tokens.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from genre2_mini.policy import DecodingPolicy, check_sampling
-from genre2_mini.transformer import evaluating
+from genre2_mini.trees import Edges, Strings, enumerate_strings, replay, scored, walk
 
-Edges = tuple[Tensor, Tensor]  # parents (C,) among a level's nodes, tokens (C,)
-
-
-@dataclass(frozen=True)
-class Strings:
-    """Distinct strings of N inputs, and what the policy says at each prefix of theirs.
-
-    Attributes
-    ----------
-    tokens : (M, K) int64, sorted by owner, then token by token.
-    owner : (M,) int64, the row of x that a string answers.
-    node : (M, K) int64, the row of ``log_probs`` that holds a string's k-th prefix.
-    log_probs : (ΣR, V), log π(· | x, t_<k) at each distinct prefix, differentiable.
-    """
-
-    tokens: Tensor
-    owner: Tensor
-    node: Tensor
-    log_probs: Tensor
-
-    def log_prob_of(self, tokens: Tensor) -> Tensor:
-        """log π (M, K) of tokens (M, K), each after the prefix that stands there."""
-        width = self.log_probs.shape[1]
-        return self.log_probs.flatten()[self.node * width + tokens]
-
-    @cached_property
-    def token_log_prob(self) -> Tensor:
-        """log π(t_k | x, t_<k) of the strings' own tokens: (M, K)."""
-        return self.log_prob_of(self.tokens)
-
-    @cached_property
-    def log_prob(self) -> Tensor:
-        """log π(t | x) of the strings, summed over tokens: (M,)."""
-        return self.token_log_prob.sum(dim=1)
-
-    @cached_property
-    def entropy(self) -> Tensor:
-        """Entropy (M,) of the next token, in nats, summed over a string's prefixes.
-
-        Its mean over sampled strings estimates the entropy of π(t | x).
-        """
-        possible = self.log_probs.clamp(min=torch.finfo(self.log_probs.dtype).min)
-        return -(possible.exp() * possible).sum(dim=1)[self.node].sum(dim=1)
+__all__ = [
+    "Rollout",
+    "divide_evenly",
+    "enumerate_strings",
+    "multinomial",
+    "read_with_dropout",
+    "tree_rollout",
+]
 
 
 @dataclass(frozen=True)
@@ -105,52 +62,6 @@ class Rollout(Strings):
         owner = (chosen.cumsum(dim=0) - 1)[self.owner[leaf]]
         share = self.count[leaf].to(self.log_probs.dtype)
         return leaf, owner, share / share.sum()
-
-
-class Tree(NamedTuple):
-    """Strings at the leaves of a walk, and the network's outputs on the way."""
-
-    tokens: Tensor  # (M, K)
-    owner: Tensor  # (M,)
-    node: Tensor  # (M, K), rows of outputs
-    outputs: Tensor  # (ΣR, …), level by level
-
-
-def walk(
-    reader,
-    x: Tensor,
-    children: Callable[[int, Tensor], Edges],
-    dropout: bool = False,
-) -> Tree:
-    """Read a tree of prefixes, one batched step a level, dropout off unless asked for.
-
-    Parameters
-    ----------
-    reader : a policy, or whatever has its ``tokenizer``, ``begin``,
-        ``token_embedding`` and ``step``.
-    x : (N, …), the roots.
-    children : (k, outputs of level k (R, …)) -> the level's edges, sorted.
-    """
-    outputs, edges = [], []
-    last = reader.tokenizer.num_tokens - 1
-    with nullcontext() if dropout else evaluating(reader):
-        h, cache = reader.begin(x)
-        for k in range(last + 1):
-            outputs.append(reader.step(h, k, cache))
-            parent, token = children(k, outputs[-1])
-            edges.append((parent, token))
-            if k < last:
-                h, cache = reader.token_embedding(token), cache.select(parent)
-    # Back from the leaves to the roots: the tokens and the nodes passed.
-    at = torch.arange(len(edges[-1][0]), device=x.device)
-    tokens, nodes, end = [], [], sum(map(len, outputs))
-    for (parent, token), level in zip(edges[::-1], outputs[::-1], strict=True):
-        end -= len(level)  # where this level starts
-        tokens.append(token[at])
-        at = parent[at]
-        nodes.append(end + at)
-    tokens, node = (torch.stack(p[::-1], dim=1) for p in (tokens, nodes))
-    return Tree(tokens, at, node, torch.cat(outputs))
 
 
 def tree_rollout(
@@ -247,18 +158,6 @@ def divide_evenly(
     return below.diff(dim=1), torch.stack([ends[:, :-1], ends[:, 1:]], dim=2)
 
 
-def score_strings(
-    policy: DecodingPolicy, x: Tensor, tokens: Tensor, owner: Tensor
-) -> Strings:
-    """Log-probabilities of known strings, each distinct prefix read once, dropout off.
-
-    Parameters
-    ----------
-    x : (N, …); tokens (M, K) and owner (M,) : sorted, at least one string an input.
-    """
-    return scored(walk(policy, x, replay(tokens, owner)))
-
-
 def read_with_dropout(policy: DecodingPolicy, x: Tensor, rollout: Rollout) -> Rollout:
     """The strings of a rollout, read once more in training mode: one network of many.
 
@@ -266,74 +165,3 @@ def read_with_dropout(policy: DecodingPolicy, x: Tensor, rollout: Rollout) -> Ro
     """
     again = walk(policy, x, replay(rollout.tokens, rollout.owner), dropout=True)
     return replace(rollout, **vars(scored(again)))
-
-
-def scored(tree: Tree) -> Strings:
-    """A policy's tree, its logits normalised."""
-    return Strings(tree.tokens, tree.owner, tree.node, tree.outputs.log_softmax(-1))
-
-
-def replay(tokens: Tensor, owner: Tensor) -> Callable[[int, Tensor], Edges]:
-    """The ``children`` of a walk that revisits sorted, distinct strings.
-
-    A prefix of length k is new where the owner or one of the first k tokens differs
-    from the string before.
-    """
-    strings = torch.cat([owner[:, None], tokens], dim=1)
-    new = torch.ones_like(strings, dtype=torch.bool)
-    new[1:] = (strings.diff(dim=0) != 0).cumsum(dim=1) > 0
-    prefix = new.cumsum(dim=0) - 1  # (M, K+1): which distinct prefix of that length
-
-    def children(k: int, _: Tensor) -> Edges:
-        first = new[:, k + 1]
-        return prefix[first, k], tokens[first, k]
-
-    return children
-
-
-class Enumeration(NamedTuple):
-    """All legal strings and their exact log-probabilities."""
-
-    tokens: Tensor  # (V, K), in lexicographic order
-    log_prob: Tensor  # (N, V)
-
-
-def enumerate_strings(
-    policy: DecodingPolicy, x: Tensor, limit: int = 20_000
-) -> Enumeration:
-    """Every legal string, with log π(t | x) for each input; differentiable.
-
-    Returns
-    -------
-    tokens (V, K) int64, log_prob (N, V): here V is the number of strings, Π_k B_k.
-
-    Raises
-    ------
-    ValueError : there are more than ``limit`` strings.
-    """
-    log_prob = all_strings(policy, x, limit).log_prob
-    sizes = policy.tokenizer.vocab_sizes
-    tokens = torch.cartesian_prod(*map(torch.arange, sizes)).reshape(-1, len(sizes))
-    log_prob = log_prob.unflatten(0, (len(x), len(tokens)))
-    return Enumeration(tokens.to(log_prob.device), log_prob)
-
-
-def all_strings(policy: DecodingPolicy, x: Tensor, limit: int = 20_000) -> Strings:
-    """The full tree of every input: N·V strings; :func:`enumerate_strings` has errors.
-
-    Level k has N·Π_{j<k} B_j nodes, in lexicographic order.
-    """
-    sizes = policy.tokenizer.vocab_sizes
-    if math.prod(sizes) > limit:
-        raise ValueError(
-            f"the tokenizer has {math.prod(sizes):,} strings, more than "
-            f"limit={limit:,}: use fewer digits, sample with tree_rollout, "
-            "or raise limit"
-        )
-
-    def children(k: int, logits: Tensor) -> Edges:
-        nodes = torch.arange(len(logits), device=logits.device)
-        legal = torch.arange(sizes[k], device=logits.device)
-        return nodes.repeat_interleave(sizes[k]), legal.repeat(len(nodes))
-
-    return scored(walk(policy, x, children))

@@ -298,16 +298,8 @@ def test_the_report_has_errors_ranks_and_the_gap_to_the_rival(table):
     assert "minus that of ridge" not in alone
 
 
-def recorded():
-    try:
-        return load_results("code_metrics")
-    except FileNotFoundError:
-        return None
-
-
-@pytest.mark.skipif(recorded() is None, reason="the study is not recorded yet")
 def test_the_recorded_study_is_complete():
-    rows, budget = recorded(), CODE_BUDGETS["small"]
+    rows, budget = load_results("code_metrics"), CODE_BUDGETS["small"]
     arms = [a for cell in CELLS for a in code_metrics(cell, budget) if a.shown]
     expected = {
         (a.labels["task"], a.labels["tokens"], a.labels["method"], seed, aggregator)

@@ -37,12 +37,7 @@ from genre2_mini.rewards import (
     squared_error_reward,
     summed_over_targets,
 )
-from genre2_mini.rollouts import (
-    Rollout,
-    enumerate_strings,
-    score_strings,
-    tree_rollout,
-)
+from genre2_mini.rollouts import Rollout, enumerate_strings, tree_rollout
 from genre2_mini.runs import count_clipped
 from genre2_mini.tasks import Split, TableSchema, Task
 from genre2_mini.tokenizers import (
@@ -53,6 +48,7 @@ from genre2_mini.tokenizers import (
     tokenizer_from_config,
 )
 from genre2_mini.training import fit
+from genre2_mini.trees import score_strings
 
 UNIT = {"low": 0.0, "high": 1.0}
 PARTS = [

@@ -12,7 +12,11 @@ from genre2_mini.experiments.study import AGGREGATORS
 from genre2_mini.tasks.cards import data_folder
 
 CONTROLS = ["ce_cool", "ce_greedy"]  # beside cross-entropy, without arms of their own
-RECORDED = ("tabular", "what-rl-changes")  # grows with every study that is recorded
+RECORDED = (
+    "tabular",
+    "tokenisation",
+    "what-rl-changes",
+)  # grows with every study that is recorded
 
 
 def file_of(name):

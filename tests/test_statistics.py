@@ -589,10 +589,8 @@ def test_every_metric_has_words_on_its_axes(ax, metric):
 
 def test_methods_have_the_books_names_and_colours_and_others_are_grey():
     assert (label_of("genre2"), color_of("genre2")) == ("GenRe²", PALETTE["GenRe²"])
-    assert (label_of("boosting"), color_of("boosting")) == (
-        "Boosting",
-        PALETTE["Boosting"],
-    )
+    for name, label in {"boosting": "Boosting", "forest": "Random forest"}.items():
+        assert (label_of(name), color_of(name)) == (label, PALETTE[label])
     assert (label_of("ce_greedy"), color_of("ce_greedy")) == ("CE greedy", NEUTRAL)
 
 

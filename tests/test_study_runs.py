@@ -9,18 +9,20 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load, save
+from sklearn.metrics import mean_absolute_error, r2_score
 
 from genre2_mini.experiments import engine, studies
 from genre2_mini.experiments.budgets import BUDGETS, MAIN_RATES, SMALLER, Budget
 from genre2_mini.experiments.engine import run_grids
 from genre2_mini.experiments.named_rewards import named_reward
+from genre2_mini.experiments.rivals import RIVALS, tuned_rival
 from genre2_mini.experiments.run_folder import RunFolder
 from genre2_mini.experiments.specs import RunSpec
 from genre2_mini.experiments.studies import STUDIES, prepare_study
 from genre2_mini.experiments.study import AGGREGATORS, Arm, Study, picked, seconds
 from genre2_mini.experiments.study_report import study_report
 from genre2_mini.experiments.tabular import METHODS, tabular
-from genre2_mini.experiments.trial import SELECTION, selections, trial
+from genre2_mini.experiments.trial import SELECTION, selections, task_of, trial
 
 TINY = RunSpec("concrete", "ce", max_rows=60, steps=2, validate_every=1)
 OTHER = {  # another value for every field
@@ -110,6 +112,12 @@ def test_what_is_unset_is_no_part_of_the_name():
 
 @pytest.fixture(scope="module")
 def finished():
+    record, _ = trial(TINY)
+    return record
+
+
+@pytest.fixture(scope="module")
+def start():
     return trial(TINY.but(keep_weights=True))
 
 
@@ -122,11 +130,19 @@ def timeless(record):
     return rest | {"history": rows}
 
 
-def test_a_trial_depends_on_its_spec_alone(finished):
+def test_a_trial_depends_on_its_spec_alone(finished, start):
     torch.manual_seed(99)
+    again, _ = trial(TINY)
+    assert timeless(again) == timeless(finished)
     again, weights = trial(TINY.but(keep_weights=True))
-    assert timeless(again) == timeless(finished[0])
-    assert weights == finished[1]
+    assert timeless(again) == timeless(start[0])
+    assert weights == start[1]
+
+
+def test_a_run_that_others_start_from_leaves_its_test_rows_unread(finished, start):
+    for metric, chosen in start[0]["chosen"].items():
+        assert set(chosen) == {"valid", "step"}
+        assert finished["chosen"][metric].items() > chosen.items()
 
 
 def test_a_trial_leaves_the_callers_random_numbers_alone():
@@ -137,15 +153,14 @@ def test_a_trial_leaves_the_callers_random_numbers_alone():
 
 
 def test_each_selection_takes_its_lowest_validation_error(finished):
-    record, _ = finished
-    for metric, chosen in record["chosen"].items():
-        errors = [row[f"valid_{metric}"] for row in record["history"]]
+    for metric, chosen in finished["chosen"].items():
+        errors = [row[f"valid_{metric}"] for row in finished["history"]]
         assert chosen["valid"] == min(errors)
         assert chosen["step"] == errors.index(min(errors))
 
 
-def test_a_later_stage_starts_where_the_first_one_was_best(finished):
-    record, weights = finished
+def test_a_later_stage_starts_where_the_first_one_was_best(start):
+    record, weights = start
     later, none = trial(TINY.but(method="remax", start="x", steps=1), weights)
     assert none is None
     best = record["chosen"]["rmse_mean"]["valid"]
@@ -153,13 +168,13 @@ def test_a_later_stage_starts_where_the_first_one_was_best(finished):
 
 
 def test_squared_error_is_bias_and_spread(finished):
-    exact = finished[0]["chosen"]["rmse_k1"]["exact"]
+    exact = finished["chosen"]["rmse_k1"]["exact"]
     assert exact["bias2"] == pytest.approx(exact["rmse_mean"] ** 2)
     assert exact["bias2"] + exact["spread"] == pytest.approx(exact["rmse_k1"] ** 2)
 
 
 def test_cross_entropy_has_its_controls(finished):
-    chosen = finished[0]["chosen"]["rmse_k1"]
+    chosen = finished["chosen"]["rmse_k1"]
     cooled = chosen["cooled"]["rmse_k1"]
     assert set(chosen["greedy"]) == {"r2", "rmse", "mae", "spearman"}
     # Among its temperatures is 1, where it is the policy as it was chosen.
@@ -175,14 +190,22 @@ def test_fewer_training_rows_leave_the_test_rows_as_they_are():
     )
 
 
-def test_boosting_is_one_value_under_every_aggregator():
-    record, _ = trial(TINY.but(method="boosting", steps=0))
+@pytest.mark.parametrize("name", RIVALS)
+def test_trees_are_one_value_under_every_aggregator(name):
+    spec = TINY.but(method=name, steps=0)
+    record, _ = trial(spec)
     scores = record["chosen"]["rmse_k1"]["exact"]
-    for name in ("rmse_mean", "rmse_median"):
-        assert scores[name] == pytest.approx(scores["rmse_k1"])
+    for metric in ("rmse_mean", "rmse_median"):
+        assert scores[metric] == pytest.approx(scores["rmse_k1"])
+    task = task_of(spec)
+    model, params = tuned_rival(name, task, seed=spec.seed)
+    z, answer = task.test.z.numpy(), model.predict(task.test.x.numpy())
+    assert record["params"] == params
+    assert scores["r2_mean"] == pytest.approx(r2_score(z, answer))
+    assert scores["crps"] == pytest.approx(mean_absolute_error(z, answer))
 
 
-def test_a_run_that_diverges_is_a_result(finished):
+def test_a_run_that_diverges_is_a_result():
     spec = TINY.but(method="pointwise", learning_rate=1e30, steps=5)
     record, _ = trial(spec)
     assert "lower learning_rate" in record["failed"]
@@ -208,7 +231,7 @@ def test_strings_without_bounds_are_also_scored_clipped_to_the_training_range():
 
 
 def test_strings_with_a_range_have_nothing_to_clip(finished):
-    chosen = finished[0]["chosen"]["rmse_k1"]
+    chosen = finished["chosen"]["rmse_k1"]
     assert not [name for name in chosen["exact"] if "clipped" in name]
 
 
@@ -413,7 +436,7 @@ def test_the_main_study_gives_all_the_same_number_of_steps():
             assert steps == 60
         elif method == "ppo":  # four passes over each batch
             assert steps * 4 == 20
-        elif method not in ("checkpoint", "boosting"):
+        elif method not in ("checkpoint", *RIVALS):
             assert steps == 20
             assert arm.start.spec.steps == 40
 
@@ -470,9 +493,9 @@ def test_what_is_as_in_the_main_study_is_its_run(name):
 
 
 def test_methods_that_are_asked_for_bring_their_checkpoint():
-    study = prepare_study("tabular", BUDGETS["smoke"], ["remax", "boosting"])
+    study = prepare_study("tabular", BUDGETS["smoke"], ["remax", *RIVALS])
     methods = [arm.labels["method"] for arm in study.arms]
-    assert sorted(methods) == sorted(2 * ["checkpoint", "remax", "boosting"])
+    assert sorted(methods) == sorted(2 * ["checkpoint", "remax", *RIVALS])
 
 
 def test_an_unknown_reward_is_refused_by_name():

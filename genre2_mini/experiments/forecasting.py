@@ -187,7 +187,7 @@ def learnt_draws(task: Task, ce_steps: int, steps: int, seed: int) -> dict[str, 
     head = build_model(METHODS["pointwise"], **fresh, **NETWORK)
     head = go_on(head, task, METHODS["pointwise"].objective(), ce_steps + steps, seed)
     ridge = Ridge(1.0).fit(task.train.x.numpy(), task.train.z.numpy())
-    boosting = tuned_rival("Boosting", task, seed)[0]
+    boosting = tuned_rival("boosting", task, seed)[0]
     models = {"Pointwise": HeadRegressor(head), "Linear": ridge, "Boosting": boosting}
     for name, model in models.items():
         z = model.predict(task.valid.x.numpy())

@@ -23,7 +23,7 @@ from genre2_mini.experiments.budgets import Budget
 from genre2_mini.experiments.common_scale import to_common
 from genre2_mini.experiments.engine import Records
 from genre2_mini.experiments.study import Arm, Study
-from genre2_mini.experiments.tabular import BOOSTING, arm_of, checkpoint_arm
+from genre2_mini.experiments.tabular import arm_of, checkpoint_arm
 from genre2_mini.experiments.trial import task_of
 from genre2_mini.metrics import point_scores
 
@@ -35,7 +35,7 @@ LONGER = 3  # times the training
 def gap(task: str, budget: Budget) -> Iterator[Arm]:
     """From the main study's networks to better ones, one change after another."""
     start = checkpoint_arm(task, budget)
-    yield from with_setting("plain", start, (BOOSTING, *COMPARED), budget)
+    yield from with_setting("plain", start, ("boosting", *COMPARED), budget)
     for member in range(NETWORKS):
         start = checkpoint_arm(task, budget, member=member, **PERIODIC)
         start = replace(start, labels=start.labels | {"member": member})

@@ -174,7 +174,7 @@ def rivals(
     head, _ = trained("pointwise", first, second)
     values, _ = head.predict_distribution(task.test.x)  # (N, 1, 2)
     found["Pointwise"] = judge.of_points(values[:, 0])
-    trees = [tuned_rival("Boosting", part, seed)[0] for _, part in alone]
+    trees = [tuned_rival("boosting", part, seed)[0] for _, part in alone]
     points = [torch.from_numpy(tree.predict(task.test.x.numpy())) for tree in trees]
     found["Boosting"] = judge.of_points(torch.stack(points, dim=1))
     return found

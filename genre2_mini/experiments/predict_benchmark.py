@@ -149,7 +149,7 @@ def predictors(task: Task, settings: Settings) -> tuple[list[Predictor], dict]:
         head = build_model(METHODS[name], task)
         train(head, task, METHODS[name], **steps, **common)
         ways.append(Predictor(METHODS[name].label, None, head, mean_prediction))
-    trees, params = tuned_rival(BOOSTING, task)
+    trees, params = tuned_rival("boosting", task)
     return [*ways, Predictor(BOOSTING, None, trees, trees_prediction)], params
 
 

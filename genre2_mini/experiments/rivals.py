@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import torch
 from sklearn.base import RegressorMixin
 from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor
 from sklearn.metrics import root_mean_squared_error
 from sklearn.model_selection import ParameterGrid
 from threadpoolctl import threadpool_limits
 
-from genre2_mini.metrics import distribution_scores
-from genre2_mini.tasks import Split, Task
+from genre2_mini.tasks import Task
 
 # Boosting's own early stopping would keep a tenth of its training rows to itself. Here
 # the validation rows, which all methods are chosen by, choose its length as well.
 RIVALS = {
-    "Boosting": (
+    "boosting": (
         HistGradientBoostingRegressor,
         {"early_stopping": [False], "max_iter": [100, 400]}
         | {"learning_rate": [0.03, 0.1], "max_leaf_nodes": [7, 31]},
     ),
-    "Random forest": (
+    "forest": (
         RandomForestRegressor,
         {
             "n_estimators": [200],
@@ -59,13 +57,3 @@ def tuned_rival(name: str, task: Task, seed: int = 0) -> tuple[RegressorMixin, d
             for params in ParameterGrid(grid)
         )
         return min(candidates, key=validation_rmse)
-
-
-def rival_scores(model: RegressorMixin, split: Split) -> dict[str, float]:
-    """Scores of its predictions as distributions of one value.
-
-    The keys are those of :func:`genre2_mini.metrics.distribution_scores`; one sample is
-    the mean is the median, and the CRPS is the mean absolute error.
-    """
-    points = torch.from_numpy(model.predict(split.x.numpy()))
-    return distribution_scores(points[:, None], split.z)

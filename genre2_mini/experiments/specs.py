@@ -15,7 +15,7 @@ class RunSpec:
     ----------
     task, max_rows : the table, and how many of its rows at most, split 64/16/20; of
         programs such as ``stdlib-ops-random-log`` (``programs``).
-    method : a key of ``METHODS``, or ``"boosting"``, a grid of its own, or one of
+    method : a key of ``METHODS``, of ``RIVALS``, trees with a grid of their own, or of
         ``TEXT_RIVALS``.
     seed : split, initial weights, batches and rollouts.
     steps, validate_every, learning_rate, batch_size : the training.

@@ -15,6 +15,8 @@ from genre2_mini.experiments.study_table import METRICS
 from genre2_mini.methods import METHODS
 from genre2_mini.plotting import PALETTE
 
+LABELS = {name: method.label for name, method in METHODS.items()}
+LABELS["forest"] = "Random forest"
 NEUTRAL = "#7A8794"
 INK = "#52606D"
 METRIC_LABELS = {
@@ -37,11 +39,10 @@ AGGREGATOR_LABELS = {
 
 def label_of(method: str) -> str:
     """A method's name in figures: ``ce_greedy`` is "CE greedy"."""
-    if method in METHODS:
-        return METHODS[method].label
+    if method in LABELS:
+        return LABELS[method]
     first, *rest = method.split("_")
-    name = METHODS[first].label if first in METHODS else first.capitalize()
-    return " ".join([name, *rest])
+    return " ".join([LABELS.get(first, first.capitalize()), *rest])
 
 
 def color_of(method: str) -> str:

@@ -14,6 +14,7 @@ from dataclasses import replace
 from math import ceil
 
 from genre2_mini.experiments.budgets import Budget
+from genre2_mini.experiments.rivals import RIVALS
 from genre2_mini.experiments.specs import RunSpec
 from genre2_mini.experiments.study import Arm
 from genre2_mini.methods import POLICY, find_method
@@ -22,8 +23,8 @@ HEADS = ("pointwise", "histogram")
 FINE_TUNED = ("ntl_mse", "ntl_was", "dist2")
 FINE_TUNED += ("reinforce", "rloo", "remax", "grpo", "dr_grpo", "ppo")
 FINE_TUNED += ("expert", "genre2")
-BOOSTING, TUNED = "boosting", "genre2_tuned"
-METHODS = (*HEADS, "ce", *FINE_TUNED, TUNED, BOOSTING)
+TUNED = "genre2_tuned"
+METHODS = (*HEADS, "ce", *FINE_TUNED, TUNED, *RIVALS)
 WEIGHTS = (0.5, 2.0)  # of the expert, for the validation rows to choose; else 0.05
 
 
@@ -59,7 +60,7 @@ def arm_of(method: str, start: Arm, budget: Budget) -> Arm:
     labels = start.labels | {"method": method}
     spec = start.spec.but(method=method, keep_weights=False)
     choices, group = rates_of(method, budget), group_of(method, spec)
-    if method == BOOSTING:  # it has a grid of its own
+    if method in RIVALS:  # each has a grid of its own
         return Arm(labels, spec.but(steps=0))
     if find_method(method).model != POLICY:
         spec = spec.but(steps=budget.ce_steps + budget.rl_steps)

@@ -29,7 +29,7 @@ from genre2_mini.experiments.distribution_detail import (
 )
 from genre2_mini.experiments.named_rewards import named_reward
 from genre2_mini.experiments.programs import is_program_task, load_program_task
-from genre2_mini.experiments.rivals import tuned_rival
+from genre2_mini.experiments.rivals import RIVALS, tuned_rival
 from genre2_mini.experiments.specs import RunSpec
 from genre2_mini.experiments.text_rivals import TEXT_RIVALS, tuned_text_rival
 from genre2_mini.experiments.timing import peak_resident_bytes
@@ -57,16 +57,17 @@ def trial(spec: RunSpec, start: bytes | None = None) -> tuple[dict, bytes | None
 
     Returns
     -------
-    record : ``chosen``, the test scores of the best weights under each of
-        ``SELECTION``; ``history``, one row a validation; ``seconds`` of training and
-        ``peak_mb`` of memory. Or ``failed``, where the training diverged.
+    record : ``chosen``, the best weights' validation score, step and test scores under
+        each of ``SELECTION``; ``history``, one row a validation; ``seconds`` of
+        training and ``peak_mb`` of memory. Or ``failed``, where the training diverged.
+        A run that others start from is in no table, so its test rows stay unread.
     weights : the best ones by ``rmse_mean``, where ``spec.keep_weights``.
     """
     forget_peak()
     torch.set_num_threads(1)
     begin = time.perf_counter()
     task = with_train_rows(task_of(spec), spec.train_rows)
-    if spec.method == "boosting" or spec.method in TEXT_RIVALS:
+    if spec.method in (*RIVALS, *TEXT_RIVALS):
         return rival(spec, task, begin), None
     model = build_model(
         METHODS[spec.method],
@@ -85,7 +86,7 @@ def trial(spec: RunSpec, start: bytes | None = None) -> tuple[dict, bytes | None
     for metric, (score, step, weights) in best.items():
         if step not in scored:
             model.load_state_dict(weights)
-            scored[step] = scores_of(spec, model, task)
+            scored[step] = {} if spec.keep_weights else scores_of(spec, model, task)
         chosen[metric] = {"valid": score, "step": step, **scored[step]}
     record = {
         "chosen": chosen,
@@ -198,8 +199,8 @@ def snapshot(model: nn.Module) -> dict[str, Tensor]:
 
 def rival(spec: RunSpec, task: Task, begin: float) -> dict:
     """The record of what is no network: its answer is a distribution of one value."""
-    if spec.method == "boosting":
-        model, params = tuned_rival("Boosting", task, spec.seed)
+    if spec.method in RIVALS:
+        model, params = tuned_rival(spec.method, task, spec.seed)
 
         def predict(split: Split) -> Tensor:
             return torch.from_numpy(model.predict(split.x.numpy()))
