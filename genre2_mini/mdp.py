@@ -20,6 +20,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from genre2_mini.policy import DecodingPolicy
+from genre2_mini.prefix_tree import all_strings
 from genre2_mini.rewards import squared_error_reward, summed_over_targets
 from genre2_mini.tasks import Task, load_task
 from genre2_mini.tokenizers import (
@@ -27,7 +28,6 @@ from genre2_mini.tokenizers import (
     NormalizedTokenizer,
     Tokenizer,
 )
-from genre2_mini.trees import all_strings
 
 
 def reachable(tokenizer: Tokenizer, prefix: Sequence[int]) -> tuple[float, float]:

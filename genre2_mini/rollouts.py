@@ -16,7 +16,14 @@ import torch
 from torch import Tensor
 
 from genre2_mini.policy import DecodingPolicy, check_sampling
-from genre2_mini.trees import Edges, Strings, enumerate_strings, replay, scored, walk
+from genre2_mini.prefix_tree import (
+    Edges,
+    Strings,
+    enumerate_strings,
+    replay,
+    scored,
+    walk,
+)
 
 __all__ = [
     "Rollout",

@@ -15,6 +15,7 @@ from torch import nn
 
 from genre2_mini.methods import METHODS, Method
 from genre2_mini.objectives import CrossEntropy, Objective
+from genre2_mini.objectives.objective import check_at_least
 from genre2_mini.tasks import Task
 from genre2_mini.training import check_rate, fit
 
@@ -81,8 +82,7 @@ def stages_of(
     from_scratch = {"steps": ce_steps + rl_steps, "validate_every": 50}
     if not method.fine_tunes:
         return [(method.label, objective, from_scratch)]
-    if rl_steps < 1:  # now, and not when cross-entropy has been trained
-        raise ValueError(f"rl_steps={rl_steps} must be at least 1")
+    check_at_least(1, rl_steps=rl_steps)  # now, not after cross-entropy is trained
     tuning: dict = {"steps": rl_steps, "validate_every": 20}
     if rl_learning_rate is not None:
         check_rate("rl_learning_rate", rl_learning_rate)

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from genre2_mini.evaluation import evaluate
 from genre2_mini.objectives import Objective
+from genre2_mini.objectives.objective import check_at_least
 from genre2_mini.runs import Run
 from genre2_mini.tasks import Task
 
@@ -70,9 +71,7 @@ def fit(
     CheckpointError : ``checkpoint`` is damaged or belongs to another run.
     """
     counts = {"steps": steps, "batch_size": batch_size, "num_samples": num_samples}
-    for name, value in (counts | {"validate_every": validate_every}).items():
-        if value < 1:
-            raise ValueError(f"{name}={value} must be at least 1")
+    check_at_least(1, **counts, validate_every=validate_every)
     check_rate("learning_rate", learning_rate)
     settings = {
         "task": [task.name, len(task.train.z), len(task.valid.z)],

@@ -1,7 +1,7 @@
 """The checks of chapter 5: right answers pass, stubs and usual slips are told why."""
 
-import pytest
 import torch
+from judged import judged, stub
 from scipy.optimize import brentq
 from scipy.stats import wasserstein_distance
 
@@ -12,11 +12,6 @@ from genre2_mini.exercises.chapter_05 import (
     check_was_by_sums,
     check_was_optimum,
 )
-
-
-def stub(*args):
-    return None
-
 
 # NTL-WAS by running sums
 
@@ -170,20 +165,4 @@ WRONG = [
     (check_was_optimum, all_on_the_median, "at the optimum all are equal"),
 ]
 
-
-def name_of(part):
-    return getattr(part, "__name__", "")
-
-
-@pytest.mark.parametrize(("check", "answer"), RIGHT, ids=name_of)
-def test_a_right_answer_is_correct(check, answer, capsys):
-    assert check(answer)
-    assert capsys.readouterr().out.endswith(": correct\n")
-
-
-@pytest.mark.parametrize(("check", "answer", "said"), WRONG, ids=name_of)
-def test_a_wrong_answer_is_told_why(check, answer, said, capsys):
-    assert not check(answer)
-    printed = capsys.readouterr().out
-    assert ": not yet. " in printed
-    assert said in printed
+test_a_right_answer_is_correct, test_a_wrong_answer_is_told_why = judged(RIGHT, WRONG)

@@ -1,7 +1,7 @@
 """The checks of chapter 7: right answers pass, stubs and usual slips are told why."""
 
-import pytest
 import torch
+from judged import judged, stub
 
 from genre2_mini.exercises.chapter_07 import (
     check_cosine_to_exact,
@@ -13,11 +13,6 @@ from genre2_mini.exercises.chapter_07 import (
 from genre2_mini.objectives import ExactPolicyGradient
 from genre2_mini.rewards import squared_error_reward
 from genre2_mini.rollouts import tree_rollout
-
-
-def stub(*args):
-    return None
-
 
 # The loss
 
@@ -192,20 +187,4 @@ WRONG = [
     (check_cosine_to_exact, mean_of_the_cosines, "many rollouts first"),
 ]
 
-
-def name_of(part):
-    return getattr(part, "__name__", "")
-
-
-@pytest.mark.parametrize(("check", "answer"), RIGHT, ids=name_of)
-def test_a_right_answer_is_correct(check, answer, capsys):
-    assert check(answer)
-    assert capsys.readouterr().out.endswith(": correct\n")
-
-
-@pytest.mark.parametrize(("check", "answer", "said"), WRONG, ids=name_of)
-def test_a_wrong_answer_is_told_why(check, answer, said, capsys):
-    assert not check(answer)
-    printed = capsys.readouterr().out
-    assert ": not yet. " in printed
-    assert said in printed
+test_a_right_answer_is_correct, test_a_wrong_answer_is_told_why = judged(RIGHT, WRONG)

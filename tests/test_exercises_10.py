@@ -1,7 +1,7 @@
 """The checks of chapter 10: right answers pass, stubs and usual slips are told why."""
 
-import pytest
 import torch
+from judged import judged, stub
 
 from genre2_mini.exercises.chapter_10 import (
     check_best_answer,
@@ -11,11 +11,6 @@ from genre2_mini.exercises.chapter_10 import (
     check_suspicious,
 )
 from genre2_mini.rewards import squared_error_reward
-
-
-def stub(*args):
-    return None
-
 
 # The best answer
 
@@ -211,21 +206,6 @@ WRONG = [
     (check_shaped_step, this_digit_only, "steps of eight"),
     (check_shaped_step, added, "steps of eight"),
 ]
+WRONG += [(check, stub, "None") for check, _ in RIGHT]
 
-
-@pytest.mark.parametrize(("check", "answer"), RIGHT)
-def test_a_right_answer_is_correct(check, answer, capsys):
-    assert check(answer)
-    assert "correct" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("check", [check for check, _ in RIGHT])
-def test_a_stub_is_told_what_is_missing(check, capsys):
-    assert not check(stub)
-    assert "None" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(("check", "answer", "why"), WRONG)
-def test_a_usual_slip_is_named(check, answer, why, capsys):
-    assert not check(answer)
-    assert why in capsys.readouterr().out
+test_a_right_answer_is_correct, test_a_wrong_answer_is_told_why = judged(RIGHT, WRONG)

@@ -1,7 +1,7 @@
 """The checks of chapter 13: right answers pass, stubs and usual slips are told why."""
 
-import pytest
 import torch
+from judged import judged, stub
 from scipy import stats
 
 from genre2_mini.exercises.chapter_13 import (
@@ -10,11 +10,6 @@ from genre2_mini.exercises.chapter_13 import (
     check_gradient_noise,
     check_harm,
 )
-
-
-def stub(*args):
-    return None
-
 
 # The clipped mean
 
@@ -144,21 +139,6 @@ WRONG = [
     (check_gradient_noise, no_baseline, "depend on the baseline"),
     (check_gradient_noise, a_variance_each, "one number"),
 ]
+WRONG += [(check, stub, "None") for check, _ in RIGHT]
 
-
-@pytest.mark.parametrize(("check", "answer"), RIGHT)
-def test_a_right_answer_is_correct(check, answer, capsys):
-    assert check(answer)
-    assert "correct" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("check", [check for check, _ in RIGHT])
-def test_a_stub_is_told_what_is_missing(check, capsys):
-    assert not check(stub)
-    assert "None" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(("check", "answer", "why"), WRONG)
-def test_a_usual_slip_is_named(check, answer, why, capsys):
-    assert not check(answer)
-    assert why in capsys.readouterr().out
+test_a_right_answer_is_correct, test_a_wrong_answer_is_told_why = judged(RIGHT, WRONG)

@@ -2,8 +2,8 @@
 
 import math
 
-import pytest
 import torch
+from judged import judged
 
 from genre2_mini.exercises import chapter_15 as checks
 
@@ -104,14 +104,4 @@ WRONG = [
     (checks.check_fooled, torch.ones(4) / 4, "five probabilities"),
 ]
 
-
-@pytest.mark.parametrize(("check", "answer"), RIGHT)
-def test_a_right_answer_is_accepted(check, answer, capsys):
-    assert check(answer)
-    assert capsys.readouterr().out.endswith(": correct\n")
-
-
-@pytest.mark.parametrize(("check", "answer", "reason"), WRONG)
-def test_a_wrong_answer_is_told_why(check, answer, reason, capsys):
-    assert not check(answer)
-    assert reason in capsys.readouterr().out
+test_a_right_answer_is_correct, test_a_wrong_answer_is_told_why = judged(RIGHT, WRONG)

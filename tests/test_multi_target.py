@@ -30,6 +30,7 @@ from genre2_mini.objectives import (
 )
 from genre2_mini.objectives.objective import companions_of
 from genre2_mini.policy import DecodingPolicy
+from genre2_mini.prefix_tree import score_strings
 from genre2_mini.rewards import (
     ClippedReward,
     ToleranceReward,
@@ -48,7 +49,6 @@ from genre2_mini.tokenizers import (
     tokenizer_from_config,
 )
 from genre2_mini.training import fit
-from genre2_mini.trees import score_strings
 
 UNIT = {"low": 0.0, "high": 1.0}
 PARTS = [

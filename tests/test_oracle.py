@@ -28,10 +28,10 @@ from genre2_mini.objectives import (
 )
 from genre2_mini.objectives.objective import companions_of
 from genre2_mini.objectives.ratio import kl_k3
+from genre2_mini.prefix_tree import score_strings
 from genre2_mini.rewards import ClippedReward, squared_error_reward
 from genre2_mini.rollouts import Rollout
 from genre2_mini.tokenizers import NormalizedTokenizer
-from genre2_mini.trees import score_strings
 
 # Squared errors of the floating-point formats reach 10⁶, and so would the noise.
 REWARDS = {

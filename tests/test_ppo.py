@@ -14,11 +14,11 @@ from genre2_mini.objectives import GRPO, PPO, ExactPolicyGradient
 from genre2_mini.objectives.critic import Critic, generalised_advantage
 from genre2_mini.objectives.objective import companions_of
 from genre2_mini.objectives.ratio import clip_fraction, clipped_surrogate
+from genre2_mini.prefix_tree import all_strings, score_strings
 from genre2_mini.rewards import squared_error_reward
 from genre2_mini.rollouts import Rollout, tree_rollout
 from genre2_mini.tokenizers import NormalizedTokenizer
 from genre2_mini.training import fit
-from genre2_mini.trees import all_strings, score_strings
 
 FAST = {"batch_size": 8, "learning_rate": 3e-3, "validate_every": 4, "num_samples": 4}
 

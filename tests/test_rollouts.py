@@ -8,9 +8,9 @@ import torch
 from conftest import TINY_TOKENIZERS, make_policy
 from scipy import stats
 
+from genre2_mini.prefix_tree import all_strings, score_strings
 from genre2_mini.rollouts import enumerate_strings, multinomial, tree_rollout
 from genre2_mini.tokenizers import NormalizedTokenizer
-from genre2_mini.trees import all_strings, score_strings
 
 RARE = 1e-4  # False alarm of every statistical test here; all seeds are fixed.
 PRECISION = {torch.float64: 1e-10, torch.float32: 1e-5}

@@ -20,12 +20,12 @@ from genre2_mini.objectives import ExactPolicyGradient, ReMax
 from genre2_mini.objectives.critic import Critic
 from genre2_mini.objectives.objective import companions_of
 from genre2_mini.policy import DecodingPolicy
+from genre2_mini.prefix_tree import all_strings, score_strings
 from genre2_mini.rollouts import tree_rollout
 from genre2_mini.stages import train
 from genre2_mini.tasks import Split, Task
 from genre2_mini.text_encoder import TextEncoder
 from genre2_mini.tokenizers import NormalizedTokenizer
-from genre2_mini.trees import all_strings, score_strings
 
 SMALL = {"d_model": 16, "num_heads": 4, "dropout": 0.1, "patch_size": 4}
 EXACT = {"rtol": 0, "atol": 1e-12}

@@ -8,9 +8,9 @@ from torch import Tensor
 from genre2_mini.encoders import RowEncoder
 from genre2_mini.exercises import exercise, require, require_close
 from genre2_mini.policy import DecodingPolicy
+from genre2_mini.prefix_tree import all_strings
 from genre2_mini.rewards import squared_error_reward
 from genre2_mini.tokenizers import NormalizedTokenizer
-from genre2_mini.trees import all_strings
 
 __all__ = [
     "check_cosine_to_exact",

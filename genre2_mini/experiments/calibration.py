@@ -13,7 +13,7 @@ from torch import Tensor
 
 from genre2_mini.metrics import weighted_quantile
 from genre2_mini.policy import DecodingPolicy
-from genre2_mini.trees import all_strings
+from genre2_mini.prefix_tree import all_strings
 
 
 @torch.no_grad()

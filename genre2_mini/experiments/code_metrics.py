@@ -23,7 +23,7 @@ EXPERT_WEIGHT = 0.1  # the published one for programs
 OBJECTIVES = {"genre2": {"expert_weight": EXPERT_WEIGHT}}
 QUANTILE = {"reward": "quantile"}
 EVERYWHERE = ("pointwise", "ce", "remax", "genre2")
-ON_OPS = ("histogram", "ntl_was", "expert")
+ON_OPS = ("histogram", "ntl_mse", "ntl_was", "dist2", "expert")
 WITH_EXPONENTS = ("ce", "genre2")
 EXPONENT_CELLS = ("humaneval-ops-random", "stdlib-ops-random")
 

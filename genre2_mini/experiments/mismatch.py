@@ -31,11 +31,11 @@ from genre2_mini.methods import METHODS, build_model
 from genre2_mini.metrics import distribution_scores, nll, point_scores
 from genre2_mini.objectives import CrossEntropy
 from genre2_mini.policy import DecodingPolicy
+from genre2_mini.prefix_tree import Strings, all_strings
 from genre2_mini.runs import Run
 from genre2_mini.tasks import Split, Task, load_task
 from genre2_mini.tasks.cards import data_folder
 from genre2_mini.tokenizers import Tokenizer
-from genre2_mini.trees import Strings, all_strings
 
 TASKS = ("concrete", "abalone")
 TEMPERATURES = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5)

@@ -57,10 +57,9 @@ def trial(spec: RunSpec, start: bytes | None = None) -> tuple[dict, bytes | None
 
     Returns
     -------
-    record : ``chosen``, the best weights' validation score, step and test scores under
-        each of ``SELECTION``; ``history``, one row a validation; ``seconds`` of
-        training and ``peak_mb`` of memory. Or ``failed``, where the training diverged.
-        A run that others start from is in no table, so its test rows stay unread.
+    record : ``chosen``, the scores of the best weights under each of ``SELECTION``
+        (``scores_of_best``); ``history``, one row a validation; ``seconds`` of training
+        and ``peak_mb`` of memory. Or ``failed``, where the training diverged.
     weights : the best ones by ``rmse_mean``, where ``spec.keep_weights``.
     """
     forget_peak()
@@ -82,19 +81,27 @@ def trial(spec: RunSpec, start: bytes | None = None) -> tuple[dict, bytes | None
         history, best = train(spec, model, task)
     except FloatingPointError as error:  # a learning rate too far: a result as well
         return {"failed": str(error)}, None
+    record = {
+        "chosen": scores_of_best(spec, model, task, best),
+        "history": history,
+        "seconds": history[-1]["seconds"],
+        "peak_mb": peak_resident_bytes_of_run() / 1e6,
+    }
+    return record, save(best["rmse_mean"][2]) if spec.keep_weights else None
+
+
+def scores_of_best(spec: RunSpec, model: nn.Module, task: Task, best: dict) -> dict:
+    """Validation score, step and test scores of each of ``best`` (``train``).
+
+    A run that others start from is in no table, so its test rows stay unread.
+    """
     chosen, scored = {}, {}
     for metric, (score, step, weights) in best.items():
         if step not in scored:
             model.load_state_dict(weights)
             scored[step] = {} if spec.keep_weights else scores_of(spec, model, task)
         chosen[metric] = {"valid": score, "step": step, **scored[step]}
-    record = {
-        "chosen": chosen,
-        "history": history,
-        "seconds": history[-1]["seconds"],
-        "peak_mb": peak_resident_bytes_of_run() / 1e6,
-    }
-    return record, save(best["rmse_mean"][2]) if spec.keep_weights else None
+    return chosen
 
 
 def scores_of(spec: RunSpec, model: nn.Module, task: Task) -> dict:

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from genre2_mini.policy import DecodingPolicy
+from genre2_mini.prefix_tree import replay, walk
 from genre2_mini.transformer import KVCache
-from genre2_mini.trees import replay, walk
 
 
 class Critic(nn.Module):

@@ -10,8 +10,8 @@ from torch import Tensor
 from genre2_mini.objectives.objective import Losses, check_at_least
 from genre2_mini.objectives.ratio import clip_fraction, clipped_surrogate, kl_k3
 from genre2_mini.objectives.reinforce import REINFORCE, report
+from genre2_mini.prefix_tree import score_strings
 from genre2_mini.rollouts import Rollout
-from genre2_mini.trees import score_strings
 
 
 @dataclass(frozen=True)
