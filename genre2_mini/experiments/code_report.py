@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from genre2_mini.experiments.statistics import paired_differences
+from genre2_mini.experiments.study_report import interval_text
 
 AGGREGATOR, RIVAL = "median128", "ridge"
 TWO_DIGITS = {"float_format": "%.2f", "na_rep": ""}
@@ -46,7 +47,6 @@ def gaps(table: pd.DataFrame) -> pd.DataFrame:
     for cell, rows in table.groupby("task", sort=False):
         whole = rows.groupby("method")["rmse"].transform(lambda s: s.notna().all())
         found = paired_differences(rows[whole], RIVAL, "rmse").set_index("method")
-        ends = found[["mean", "low", "high"]].map("{:+.3f}".format)
-        columns[cell] = ends["mean"] + " [" + ends["low"] + ", " + ends["high"] + "]"
+        columns[cell] = found.apply(interval_text, axis=1)
     names = [name for name in table["method"].unique() if name != RIVAL]
     return pd.DataFrame(columns).reindex(names).fillna("")

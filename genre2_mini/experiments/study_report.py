@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pandas as pd
 
 from genre2_mini.experiments.statistics import overall_differences
 
 BASELINE = "ce"
+
+
+def interval_text(found: Mapping[str, float]) -> str:
+    """A row of differences as "mean [low, high]", with signs and three decimals."""
+    return "{mean:+.3f} [{low:+.3f}, {high:+.3f}]".format_map(found)
 
 
 def study_report(table: pd.DataFrame) -> str:
@@ -46,10 +53,9 @@ def means(table: pd.DataFrame) -> pd.DataFrame:
 def gains(table: pd.DataFrame) -> pd.DataFrame:
     """Differences to cross-entropy as text (methods, aggregators)."""
     overall = overall_differences(table, BASELINE)
-    text = overall["mean"].map("{:+.3f}".format)
-    several = overall["low"].notna()
-    low, high = (overall[end].map("{:+.3f}".format) for end in ("low", "high"))
-    text = text.where(~several, text + " [" + low + ", " + high + "]")
+    text = overall.apply(interval_text, axis=1)
+    alone = overall["low"].isna()  # one task has no interval
+    text = text.mask(alone, overall["mean"].map("{:+.3f}".format))
     score = overall["wins"].astype(str) + ":" + overall["losses"].astype(str)
     wide = overall.assign(text=text + " " + score)
     wide = wide.pivot(index="method", columns="aggregator", values="text")
