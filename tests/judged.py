@@ -4,7 +4,7 @@ import pytest
 
 
 def stub(*args):
-    """An exercise as the reader finds it."""
+    """Returns nothing, as most exercises do when the reader finds them."""
 
 
 def judged(right, wrong):
@@ -19,8 +19,9 @@ def judged(right, wrong):
     def test_wrong(check, answer, said, capsys):
         assert not check(answer)
         printed = capsys.readouterr().out
+        assert printed.count("\n") == 1
         assert ": not yet. " in printed
-        assert said in printed
+        assert said in printed, printed
 
     return test_right, test_wrong
 

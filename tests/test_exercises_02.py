@@ -1,7 +1,9 @@
 """Chapter 2's checks accept a right answer and refuse the stub and the usual slips."""
 
-import pytest
+from functools import cache
+
 import torch
+from judged import judged, stub
 from torch.nn.functional import pad
 
 from genre2_mini.encoders import RowEncoder
@@ -17,8 +19,10 @@ from genre2_mini.policy import DecodingPolicy
 from genre2_mini.rollouts import enumerate_strings
 from genre2_mini.tokenizers import NormalizedTokenizer
 
+X = 3 * torch.randn(40, 3, generator=torch.Generator().manual_seed(0))
 
-@pytest.fixture(scope="module")
+
+@cache
 def policy():
     """An untrained policy over 64 strings that is sure of itself."""
     torch.manual_seed(1)
@@ -29,98 +33,67 @@ def policy():
     return policy
 
 
-@pytest.fixture(scope="module")
-def x():
-    return 3 * torch.randn(40, 3, generator=torch.Generator().manual_seed(0))
+# Softmax
 
 
-def is_refused(capsys, said):
-    """The check has printed one line that says ``said`` and not that all is well."""
-    printed = capsys.readouterr().out
-    return printed.count("\n") == 1 and "not yet" in printed and said in printed
+def less_the_largest(scores):
+    weights = (scores - scores.max()).exp()
+    return weights / weights.sum()
 
 
-# Exercise 1
+def as_defined(scores):
+    return scores.exp() / scores.exp().sum()
 
 
-def test_softmax_less_the_largest_score():
-    def answer(scores):
-        weights = (scores - scores.max()).exp()
-        return weights / weights.sum()
-
-    assert check_safe_softmax(answer)
+def not_summing_to_one(scores):
+    return (scores - scores.mean()).exp()
 
 
-@pytest.mark.parametrize(
-    "answer, said",
-    [
-        (lambda s: s.exp() / s.exp().sum(), "the weights of [1000.0, 1001.0] are [nan"),
-        (lambda s: (s - s.mean()).exp(), "softmax of [0.0, 1.0, 2.0] is"),
-        (lambda s: None, "is None"),
-    ],
-    ids=["stub", "does not sum to one", "nothing"],
-)
-def test_softmax_refused(answer, said, capsys):
-    assert not check_safe_softmax(answer)
-    assert is_refused(capsys, said)
+def capped(scores):
+    weights = scores.clamp(-50, 50).exp()
+    return weights / weights.sum()
 
 
-def test_softmax_that_only_caps_the_scores_is_refused(capsys):
-    def answer(scores):
-        weights = scores.clamp(-50, 50).exp()
-        return weights / weights.sum()
-
-    assert not check_safe_softmax(answer)
-    assert is_refused(capsys, "softmax of [1000.0, 1001.0] is [0.5, 0.5]")
+# The parameters of a block
 
 
-# Exercise 2
+def parameters(d, ff, maps=4, biases=True, norms=True):
+    matrices = maps * d**2 + 2 * d * ff
+    return matrices + biases * ((maps + 1) * d + ff) + norms * 4 * d
 
 
-def test_parameters_of_a_block():
-    assert check_block_parameters(lambda d, ff: 4 * d**2 + 2 * d * ff + 9 * d + ff)
+def without_biases(d, ff):
+    return parameters(d, ff, biases=False)
 
 
-@pytest.mark.parametrize(
-    "answer, said",
-    [
-        (lambda d, ff: None, "is None"),
-        (lambda d, ff: 4 * d**2 + 2 * d * ff, "each linear map also adds a bias"),
-        (lambda d, ff: 4 * d**2 + 2 * d * ff + 4 * d, "each linear map also adds a"),
-        (lambda d, ff: 4 * d**2 + 2 * d * ff + 5 * d + ff, "the two norms have"),
-        (lambda d, ff: 3 * d**2 + 2 * d * ff + 8 * d + ff, "wanted 49984"),
-    ],
-    ids=["stub", "no biases, no norms", "no biases", "no norms", "no map out"],
-)
-def test_parameters_refused(answer, said, capsys):
-    assert not check_block_parameters(answer)
-    assert is_refused(capsys, said)
+def without_norms(d, ff):
+    return parameters(d, ff, norms=False)
 
 
-# Exercise 3
+def matrices_alone(d, ff):
+    return parameters(d, ff, biases=False, norms=False)
 
 
-def test_a_head_that_looks_one_token_back():
-    assert check_previous_token(lambda length: 100 * torch.ones(length - 1).diag(-1))
+def without_the_map_out(d, ff):
+    return parameters(d, ff, maps=3)
 
 
-@pytest.mark.parametrize(
-    "answer, said",
-    [
-        (torch.eye, "position 1 gives position 0 the weight"),
-        (lambda n: 100 * torch.ones(n - 1).diag(1), "position 1 gives position 0"),
-        (lambda n: 8 * torch.ones(n - 1).diag(-1), "with length 8, position 7 gives"),
-        (lambda n: torch.ones(n), "W has shape (2,), wanted (2, 2)"),
-        (lambda n: None, "return a matrix W"),
-    ],
-    ids=["stub", "transposed", "too weak", "a vector", "nothing"],
-)
-def test_previous_token_refused(answer, said, capsys):
-    assert not check_previous_token(answer)
-    assert is_refused(capsys, said)
+# A head that looks one token back
 
 
-# Exercise 4
+def one_back(length, strength=100):
+    return strength * torch.ones(length - 1).diag(-1)
+
+
+def transposed(length):
+    return one_back(length).T
+
+
+def too_weak(length):
+    return one_back(length, strength=8)
+
+
+# Leaks
 
 
 def first_that_changes(model, starts):
@@ -134,29 +107,19 @@ def first_that_changes(model, starts):
     return False
 
 
-def test_every_later_input_changed():
-    assert check_leaks(lambda model: first_that_changes(model, range(1, 6)))
+def every_later_input_changed(model):
+    return first_that_changes(model, range(1, 6))
 
 
-@pytest.mark.parametrize(
-    "answer, said",
-    [
-        (lambda model: False, "“no mask” sees the future, you say False"),
-        (lambda model: True, "“causal” does not see the future, you say True"),
-        (
-            lambda model: first_that_changes(model, [5]),
-            "“only the first position looks ahead” sees the future",
-        ),
-        (lambda model: None, "return True or False"),
-    ],
-    ids=["stub", "always", "only the last input changed", "nothing"],
-)
-def test_leaks_refused(answer, said, capsys):
-    assert not check_leaks(answer)
-    assert is_refused(capsys, said)
+def only_the_last_changed(model):
+    return first_that_changes(model, [5])
 
 
-# Exercise 5
+# Temperature
+
+
+def check_tempered_here(answer):
+    return check_tempered(answer, policy(), X[:3])
 
 
 @torch.no_grad()
@@ -171,27 +134,26 @@ def powers(policy, x, temperature):
     return (enumerate_strings(policy, x).log_prob / temperature).softmax(dim=1)
 
 
-def test_every_token_at_its_temperature(policy, x):
-    assert check_tempered(tempered, policy, x[:3])
+# Beams
 
 
-@pytest.mark.parametrize(
-    "answer, said",
-    [
-        (powers, "that is π to the power 1/T"),
-        (lambda p, x, t: tempered(p, x, 1.0), "the probabilities at T = 0.5 is"),
-        (lambda p, x, t: tempered(p, x, t).log(), "the probabilities at T = 0.5 is"),
-        (lambda p, x, t: tempered(p, x, t)[0], "has shape (64,), wanted (3, 64)"),
-        (lambda p, x, t: None, "is None"),
-    ],
-    ids=["stub", "at T = 1", "logarithms", "one row", "nothing"],
-)
-def test_tempered_refused(answer, said, policy, x, capsys):
-    assert not check_tempered(answer, policy, x[:3])
-    assert is_refused(capsys, said)
+@torch.no_grad()
+def greedy_misses():
+    listed = enumerate_strings(policy(), X)
+    likeliest = listed.tokens[listed.log_prob.argmax(dim=1)]
+    return (policy().greedy(X) != likeliest).any(dim=1)
 
 
-# Exercise 6
+def check_all_rows(answer):
+    return check_beam(answer, policy(), X)
+
+
+def check_missed_rows(answer):
+    return check_beam(answer, policy(), X[greedy_misses()])
+
+
+def check_other_rows(answer):
+    return check_beam(answer, policy(), X[~greedy_misses()])
 
 
 @torch.no_grad()
@@ -207,35 +169,69 @@ def beam(policy, x, width, forget=False):
     return prefixes[0]
 
 
-def test_a_beam(policy, x):
-    assert check_beam(beam, policy, x)
+def too_narrow(policy, x, width):
+    return beam(policy, x, 1 if width < 64 else 64)
 
 
-@pytest.mark.parametrize(
-    "answer, said",
-    [
-        (lambda p, x, width: p.greedy(x)[0], "does not end with the likeliest"),
-        (lambda p, x, width: p.greedy(x), "has shape (1, 6), wanted (6,)"),
-        (lambda p, x, width: beam(p, x, width, forget=True), "rank by the sum"),
-        (lambda p, x, width: beam(p, x, 1 if width < 64 else 64), "width 32 finds 0"),
-        (lambda p, x, width: beam(p, x, 32), "a beam of width 1 is greedy"),
-        (lambda p, x, width: None, "is None"),
-    ],
-    ids=["stub", "row axis", "forgets the prefix", "too narrow", "too wide", "nothing"],
-)
-def test_beam_refused(answer, said, policy, x, capsys):
-    missed = greedy_misses(policy, x)
-    assert not check_beam(answer, policy, x[missed])
-    assert is_refused(capsys, said)
+RIGHT = [
+    (check_safe_softmax, less_the_largest),
+    (check_block_parameters, parameters),
+    (check_previous_token, one_back),
+    (check_leaks, every_later_input_changed),
+    (check_tempered_here, tempered),
+    (check_all_rows, beam),
+]
+WRONG = [
+    (check_safe_softmax, as_defined, "the weights of [1000.0, 1001.0] are [nan"),
+    (check_safe_softmax, not_summing_to_one, "softmax of [0.0, 1.0, 2.0] is"),
+    (check_safe_softmax, stub, "is None"),
+    (check_safe_softmax, capped, "softmax of [1000.0, 1001.0] is [0.5, 0.5]"),
+    (check_block_parameters, stub, "is None"),
+    (check_block_parameters, matrices_alone, "each linear map also adds a bias"),
+    (check_block_parameters, without_biases, "each linear map also adds a"),
+    (check_block_parameters, without_norms, "the two norms have"),
+    (check_block_parameters, without_the_map_out, "wanted 49984"),
+    (check_previous_token, torch.eye, "position 1 gives position 0 the weight"),
+    (check_previous_token, transposed, "position 1 gives position 0"),
+    (check_previous_token, too_weak, "with length 8, position 7 gives"),
+    (check_previous_token, torch.ones, "W has shape (2,), wanted (2, 2)"),
+    (check_previous_token, stub, "return a matrix W"),
+    (check_leaks, lambda model: False, "“no mask” sees the future, you say False"),
+    (check_leaks, lambda model: True, "“causal” does not see the future, you say True"),
+    (
+        check_leaks,
+        only_the_last_changed,
+        "“only the first position looks ahead” sees the future",
+    ),
+    (check_leaks, stub, "return True or False"),
+    (check_tempered_here, powers, "that is π to the power 1/T"),
+    (
+        check_tempered_here,
+        lambda p, x, t: tempered(p, x, 1.0),
+        "the probabilities at T = 0.5 is",
+    ),
+    (
+        check_tempered_here,
+        lambda *a: tempered(*a).log(),
+        "the probabilities at T = 0.5 is",
+    ),
+    (
+        check_tempered_here,
+        lambda *a: tempered(*a)[0],
+        "has shape (64,), wanted (3, 64)",
+    ),
+    (check_tempered_here, stub, "is None"),
+    (
+        check_missed_rows,
+        lambda p, x, n: p.greedy(x)[0],
+        "does not end with the likeliest",
+    ),
+    (check_missed_rows, lambda p, x, n: p.greedy(x), "has shape (1, 6), wanted (6,)"),
+    (check_missed_rows, lambda *a: beam(*a, forget=True), "rank by the sum"),
+    (check_missed_rows, too_narrow, "width 32 finds 0"),
+    (check_missed_rows, lambda p, x, n: beam(p, x, 32), "a beam of width 1 is greedy"),
+    (check_missed_rows, stub, "is None"),
+    (check_other_rows, beam, "take another policy or more rows"),
+]
 
-
-@torch.no_grad()
-def greedy_misses(policy, x):
-    listed = enumerate_strings(policy, x)
-    likeliest = listed.tokens[listed.log_prob.argmax(dim=1)]
-    return (policy.greedy(x) != likeliest).any(dim=1)
-
-
-def test_a_beam_needs_rows_on_which_greedy_misses(policy, x, capsys):
-    assert not check_beam(beam, policy, x[~greedy_misses(policy, x)])
-    assert is_refused(capsys, "take another policy or more rows")
+test_a_right_answer_is_correct, test_a_wrong_answer_is_told_why = judged(RIGHT, WRONG)

@@ -1,32 +1,52 @@
 """Chapter 3's checks: each takes a right answer, and tells typical wrong ones why."""
 
-import pytest
+from functools import cache
+
 import torch
+from judged import judged, stub
 from torch.nn import functional as F
 
-from genre2_mini.exercises import chapter_03 as checks
+from genre2_mini.exercises.chapter_03 import (
+    check_best_temperature,
+    check_best_under_pinball,
+    check_shifted_logits,
+    check_string_nll,
+    check_two_hot,
+)
 from genre2_mini.methods import METHODS, build_model
 from genre2_mini.metrics import weighted_quantile
 from genre2_mini.tasks import load_task
 
 
-@pytest.fixture(scope="module")
+@cache
 def task():
     return load_task("concrete", max_rows=200, seed=0)
 
 
-@pytest.fixture(scope="module")
-def policy(task):
+@cache
+def policy():
     """An untrained policy that is too sure of itself: its best temperature is high."""
-    policy = build_model(METHODS["ce"], task, seed=0).eval()
+    policy = build_model(METHODS["ce"], task(), seed=0).eval()
     with torch.no_grad():
         policy.unembedding.weight.mul_(5)
     return policy
 
 
+def check_temperature(answer):
+    return check_best_temperature(answer, policy(), task().valid)
+
+
+def check_shifted(answer):
+    return check_shifted_logits(answer, policy(), task().valid.x[:3])
+
+
 def string_nll(logits, tokens):
     log_probs = logits.log_softmax(dim=-1)
     return -log_probs.gather(-1, tokens[..., None]).squeeze(-1).sum(dim=-1)
+
+
+def logits_not_normalised(logits, tokens):
+    return -logits.gather(-1, tokens[..., None]).sum((1, 2))
 
 
 def quantile(values, weights, q):
@@ -82,88 +102,37 @@ def without_the_row(policy, x, tokens):
     return shifted(policy, torch.zeros_like(x), tokens)
 
 
-@pytest.mark.parametrize(
-    "answer, said",
-    [
-        (lambda logits, tokens: None, "return one number a string"),
-        (lambda logits, tokens: -string_nll(logits, tokens), "the sign"),
-        (lambda logits, tokens: string_nll(logits, tokens) / 5, "the sum over"),
-        (lambda logits, tokens: string_nll(logits, tokens).mean(), "keep the rows"),
-        (
-            lambda logits, tokens: -logits.gather(-1, tokens[..., None]).sum((1, 2)),
-            "−log π of four strings is",
-        ),
-    ],
-)
-def test_the_log_likelihood_of_strings(answer, said, capsys):
-    assert checks.check_string_nll(string_nll)
-    capsys.readouterr()
-    assert not checks.check_string_nll(answer)
-    assert said in capsys.readouterr().out
+RIGHT = [
+    (check_string_nll, string_nll),
+    (check_best_under_pinball, quantile),
+    (check_temperature, best_temperature),
+    (check_two_hot, two_hot),
+    (check_shifted, shifted),
+]
+WRONG = [
+    (check_string_nll, stub, "return one number a string"),
+    (check_string_nll, lambda *a: -string_nll(*a), "the sign"),
+    (check_string_nll, lambda *a: string_nll(*a) / 5, "the sum over"),
+    (check_string_nll, lambda *a: string_nll(*a).mean(), "keep the rows"),
+    (check_string_nll, logits_not_normalised, "−log π of four strings is"),
+    (check_best_under_pinball, stub, "return one of the values"),
+    (check_best_under_pinball, lambda v, w, q: (v * w).sum(), "the best answer at q"),
+    (check_best_under_pinball, lambda v, w, q: quantile(v, w, 1 - q), "saying too"),
+    (check_best_under_pinball, lambda v, w, q: v.quantile(q), "the best answer at q"),
+    (check_temperature, stub, "return one of the temperatures"),
+    (check_temperature, lambda *_: 1.0, "the temperature is 1.0, wanted"),
+    (check_temperature, lambda *a: best_temperature(*a, max), "worst"),
+    (check_temperature, lambda *_: 2.0, "among the temperatures that are given"),
+    (check_two_hot, stub, "return the target"),
+    (check_two_hot, lambda z, centres: z, "its shape is (4,), wanted (4, 4)"),
+    (check_two_hot, nearest, "the mean of each row"),
+    (check_two_hot, lambda *a: 2 * two_hot(*a), "the sum of each row"),
+    (check_two_hot, on_four_centres, "the two nearest centres"),
+    (check_two_hot, lambda *a: two_hot(*a).flip(1), "the mean of each row"),
+    (check_shifted, stub, "return logits"),
+    (check_shifted, unshifted, "position 1 still knows token 1"),
+    (check_shifted, shifted_the_wrong_way, "still knows token"),
+    (check_shifted, without_the_row, "the logits"),
+]
 
-
-@pytest.mark.parametrize(
-    "answer, said",
-    [
-        (lambda values, weights, q: None, "return one of the values"),
-        (lambda values, weights, q: (values * weights).sum(), "the best answer at q"),
-        (lambda values, weights, q: quantile(values, weights, 1 - q), "saying too"),
-        (lambda values, weights, q: values.quantile(q), "the best answer at q"),
-    ],
-)
-def test_the_best_answer_under_the_pinball_loss(answer, said, capsys):
-    assert checks.check_best_under_pinball(quantile)
-    capsys.readouterr()
-    assert not checks.check_best_under_pinball(answer)
-    assert said in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    "answer, said",
-    [
-        (lambda policy, split, ts: None, "return one of the temperatures"),
-        (lambda policy, split, ts: 1.0, "the temperature is 1.0, wanted"),
-        (lambda policy, split, ts: best_temperature(policy, split, ts, max), "worst"),
-        (lambda policy, split, ts: 2.0, "among the temperatures that are given"),
-    ],
-)
-def test_the_temperature_of_least_cross_entropy(answer, said, policy, task, capsys):
-    assert checks.check_best_temperature(best_temperature, policy, task.valid)
-    capsys.readouterr()
-    assert not checks.check_best_temperature(answer, policy, task.valid)
-    assert said in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    "answer, said",
-    [
-        (lambda z, centres: None, "return the target"),
-        (lambda z, centres: z, "its shape is (4,), wanted (4, 4)"),
-        (nearest, "the mean of each row"),
-        (lambda z, centres: 2 * two_hot(z, centres), "the sum of each row"),
-        (on_four_centres, "the two nearest centres"),
-        (lambda z, centres: two_hot(z, centres).flip(1), "the mean of each row"),
-    ],
-)
-def test_a_two_hot_target(answer, said, capsys):
-    assert checks.check_two_hot(two_hot)
-    capsys.readouterr()
-    assert not checks.check_two_hot(answer)
-    assert said in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    "answer, said",
-    [
-        (lambda policy, x, tokens: None, "return logits"),
-        (unshifted, "position 1 still knows token 1"),
-        (shifted_the_wrong_way, "still knows token"),
-        (without_the_row, "the logits"),
-    ],
-)
-def test_teacher_forcing_that_does_not_leak(answer, said, policy, task, capsys):
-    x = task.valid.x[:3]
-    assert checks.check_shifted_logits(shifted, policy, x)
-    capsys.readouterr()
-    assert not checks.check_shifted_logits(answer, policy, x)
-    assert said in capsys.readouterr().out
+test_a_right_answer_is_correct, test_a_wrong_answer_is_told_why = judged(RIGHT, WRONG)

@@ -1,10 +1,15 @@
 """Chapter 6's checks: each takes a right answer, and tells typical wrong ones why."""
 
 import gymnasium
-import pytest
 import torch
+from judged import judged, stub
 
-from genre2_mini.exercises import chapter_06 as checks
+from genre2_mini.exercises.chapter_06 import (
+    check_advantages,
+    check_by_hand,
+    check_paid_as_you_go,
+    check_told_after,
+)
 from genre2_mini.mdp import reachable
 
 BY_HAND = {"": -1.625, "0": -0.75, "1": -2.5}
@@ -80,84 +85,59 @@ def told_after(reward, share, k):
     return (share @ reward.unflatten(-1, (2**k, -1)).amax(dim=-1)).max()
 
 
-@pytest.mark.parametrize(
-    "answer, said",
-    [
-        (dict.fromkeys(BY_HAND), "fill it in"),
-        ({"": 0.0, "0": 0.0, "1": -1.0}, "still reachable, V*"),
-        (BY_HAND | {"0": -0.25}, "how likely the 1 is"),
-        (BY_HAND | {"0": -0.5}, "not equally likely"),
-        ({"": 1.625, "0": 0.75, "1": 2.5}, "no reward is above 0"),
-        (BY_HAND | {"": -0.75}, "V of '' is"),
-        ({"0": -0.75, "1": -2.5}, "the prefixes are"),
-    ],
-)
-def test_values_by_hand(answer, said, capsys):
-    assert checks.check_by_hand(BY_HAND)
-    capsys.readouterr()
-    assert not checks.check_by_hand(answer)
-    assert said in capsys.readouterr().out
+def always_told(reward, share, k):
+    return share @ reward.amax(dim=1)
 
 
-@pytest.mark.parametrize(
-    "answer, said",
-    [
-        (lambda q, chance: None, "return the advantages"),
-        (lambda q, chance: (chance * q).sum(dim=-1), "a number for each Q"),
-        (lambda q, chance: -advantages(q, chance), "the sign"),
-        (lambda q, chance: q - q.mean(dim=-1, keepdim=True), "under the policy"),
-        (lambda q, chance: q - q.amax(dim=-1, keepdim=True), "have mean 0"),
-        (lambda q, chance: 2 * advantages(q, chance), "the advantages is"),
-    ],
-)
-def test_advantages(answer, said, capsys):
-    assert checks.check_advantages(advantages)
-    capsys.readouterr()
-    assert not checks.check_advantages(answer)
-    assert said in capsys.readouterr().out
+def never_told(reward, share, k):
+    return (share @ reward).max()
 
 
-@pytest.mark.parametrize(
-    "answer, said",
-    [
-        (lambda env, z: None, "raised AttributeError"),
-        (Late, "felt at once"),
-        (Reversed, "the sign"),
-        (Potential, "pays Φ itself"),
-        (Doubled, "the sum of the episode"),
-        (Uneven, "the payments for the digits"),
-    ],
-)
-def test_an_environment_that_pays_as_you_go(answer, said, capsys):
-    assert checks.check_paid_as_you_go(Paying)
-    capsys.readouterr()
-    assert not checks.check_paid_as_you_go(answer)
-    assert said in capsys.readouterr().out
+def told_at_once_or_never(reward, share, k):
+    return told_after(reward, share, 4 if k else 0)
 
 
-@pytest.mark.parametrize(
-    "answer, said",
-    [
-        (lambda reward, share, k: None, "return a number"),
-        (lambda reward, share, k: share @ reward.amax(dim=1), "told after 4 digits"),
-        (lambda reward, share, k: (share @ reward).max(), "told after 0 digits"),
-        (
-            lambda reward, share, k: told_after(reward, share, 4 if k else 0),
-            "lies between",
-        ),
-        (lambda reward, share, k: told_after(reward, share, 4 - k), "told after 0"),
-        (
-            lambda reward, share, k: told_after(reward, torch.ones(4).double() / 4, k),
-            "by their shares",
-        ),
-        (
-            lambda reward, share, k: share @ reward.reshape(4, 2**k, -1).amax(-1),
-            "one number",
-        ),
-    ],
-)
-def test_the_value_of_being_told(answer, said, capsys):
-    assert checks.check_told_after(told_after)
-    capsys.readouterr()
-    assert not checks.check_told_after(answer)
-    assert said in capsys.readouterr().out
+def shares_alike(reward, share, k):
+    return told_after(reward, torch.ones(4).double() / 4, k)
+
+
+def not_the_best_of_all(reward, share, k):
+    return share @ reward.reshape(4, 2**k, -1).amax(-1)
+
+
+RIGHT = [
+    (check_by_hand, BY_HAND),
+    (check_advantages, advantages),
+    (check_paid_as_you_go, Paying),
+    (check_told_after, told_after),
+]
+WRONG = [
+    (check_by_hand, dict.fromkeys(BY_HAND), "fill it in"),
+    (check_by_hand, {"": 0.0, "0": 0.0, "1": -1.0}, "still reachable, V*"),
+    (check_by_hand, BY_HAND | {"0": -0.25}, "how likely the 1 is"),
+    (check_by_hand, BY_HAND | {"0": -0.5}, "not equally likely"),
+    (check_by_hand, {"": 1.625, "0": 0.75, "1": 2.5}, "no reward is above 0"),
+    (check_by_hand, BY_HAND | {"": -0.75}, "V of '' is"),
+    (check_by_hand, {"0": -0.75, "1": -2.5}, "the prefixes are"),
+    (check_advantages, stub, "return the advantages"),
+    (check_advantages, lambda q, p: (p * q).sum(dim=-1), "a number for each Q"),
+    (check_advantages, lambda q, p: -advantages(q, p), "the sign"),
+    (check_advantages, lambda q, p: q - q.mean(-1, keepdim=True), "under the policy"),
+    (check_advantages, lambda q, p: q - q.amax(-1, keepdim=True), "have mean 0"),
+    (check_advantages, lambda q, p: 2 * advantages(q, p), "the advantages is"),
+    (check_paid_as_you_go, stub, "raised AttributeError"),
+    (check_paid_as_you_go, Late, "felt at once"),
+    (check_paid_as_you_go, Reversed, "the sign"),
+    (check_paid_as_you_go, Potential, "pays Φ itself"),
+    (check_paid_as_you_go, Doubled, "the sum of the episode"),
+    (check_paid_as_you_go, Uneven, "the payments for the digits"),
+    (check_told_after, stub, "return a number"),
+    (check_told_after, always_told, "told after 4 digits"),
+    (check_told_after, never_told, "told after 0 digits"),
+    (check_told_after, told_at_once_or_never, "lies between"),
+    (check_told_after, lambda r, share, k: told_after(r, share, 4 - k), "told after 0"),
+    (check_told_after, shares_alike, "by their shares"),
+    (check_told_after, not_the_best_of_all, "one number"),
+]
+
+test_a_right_answer_is_correct, test_a_wrong_answer_is_told_why = judged(RIGHT, WRONG)

@@ -1,9 +1,15 @@
 """Chapter 9's checks: each takes a right answer, and tells typical wrong ones why."""
 
-import pytest
 import torch
+from judged import judged, stub
 
-from genre2_mini.exercises import chapter_09 as checks
+from genre2_mini.exercises.chapter_09 import (
+    check_clipped_gain,
+    check_gae,
+    check_grpo_advantage,
+    check_k3,
+    check_prefix_gain,
+)
 
 
 def clipped_gain(ratio, A, clip, pick=torch.minimum):
@@ -60,125 +66,86 @@ def ratios(new, old):
     return (new - old).exp()
 
 
-@pytest.mark.parametrize(
-    "check, answer",
-    [
-        (checks.check_clipped_gain, clipped_gain),
-        (checks.check_gae, gae),
-        (checks.check_gae, lambda v, r, lam: torch.tensor(gae(v, r, lam))),
-        (checks.check_k3, k3),
-        (checks.check_grpo_advantage, grpo_advantage),
-        (checks.check_prefix_gain, prefix_gain),
-    ],
-)
-def test_a_right_answer_is_correct(check, answer):
-    assert check(answer)
+RIGHT = [
+    (check_clipped_gain, clipped_gain),
+    (check_gae, gae),
+    (check_gae, lambda v, r, lam: torch.tensor(gae(v, r, lam))),
+    (check_k3, k3),
+    (check_grpo_advantage, grpo_advantage),
+    (check_prefix_gain, prefix_gain),
+]
+WRONG = [
+    (check_clipped_gain, lambda r, A, c: r * A, "nothing is clipped"),
+    (check_clipped_gain, lambda r, A, c: r.clamp(1 - c, 1 + c) * A, "clips both ways"),
+    (
+        check_clipped_gain,
+        lambda *a: clipped_gain(*a, pick=torch.maximum),
+        "larger of the two",
+    ),
+    (check_clipped_gain, lambda r, A, c: clipped_gain(r, A, 0.2), "ε is an argument"),
+    (
+        check_clipped_gain,
+        lambda r, A, c: torch.minimum(r, r.clamp(1 - c, 1 + c)) * A,
+        "not of the ratios",
+    ),
+    (check_gae, lambda v, r, lam: gae(v, r, 0.0), "these are the δ"),
+    (check_gae, lambda v, r, lam: gae(v, r, 1.0), "the case λ = 1"),
+    (check_gae, forward_sum, "from the end to the start"),
+    (check_gae, lambda *a: gae(*a)[::-1], "reverse order"),
+    (check_gae, lambda *a: [-x for x in gae(*a)], "the sign"),
+    (check_gae, ignores_lambda, "at λ = 0"),
+    (check_k3, lambda p, q: p - q, "this is k1"),
+    (check_k3, lambda p, q: (p - q) ** 2 / 2, "this is k2"),
+    (check_k3, lambda p, q: k3(q, p), "upside down"),
+    (check_k3, lambda p, q: (q - p).expm1(), "has mean 0"),
+    (check_k3, lambda p, q: (q - p).float().exp() - 1 - (q - p).float(), "torch.expm1"),
+    (check_k3, lambda p, q: (q - p).exp() - 1 - (q - p), "torch.expm1"),
+    (
+        check_grpo_advantage,
+        lambda r: grpo_advantage(r, dim=None),
+        "one std for the whole batch",
+    ),
+    (check_grpo_advantage, of_all_centred, "of the centred rewards"),
+    (check_grpo_advantage, of_the_batch, "those of the batch"),
+    (check_grpo_advantage, lambda r: r - r.mean(dim=1, keepdim=True), "Dr. GRPO"),
+    (
+        check_grpo_advantage,
+        lambda r: grpo_advantage(r, correction=1),
+        "divides by S − 1",
+    ),
+    (
+        check_grpo_advantage,
+        lambda r: grpo_advantage(r, eps=0.0),
+        "equal rewards gives NaN",
+    ),
+    (
+        check_prefix_gain,
+        lambda n, o, A: (ratios(n, o) * A).sum(dim=1),
+        "one ratio a digit",
+    ),
+    (
+        check_prefix_gain,
+        lambda n, o, A: ratios(n, o).prod(dim=1) * A.sum(dim=1),
+        "no say in A_k",
+    ),
+    (
+        check_prefix_gain,
+        lambda n, o, A: (ratios(n, o).cumprod(1) / ratios(n, o) * A).sum(dim=1),
+        "leaves ρ_k out",
+    ),
+    (
+        check_prefix_gain,
+        lambda n, o, A: (ratios(n, o).cumsum(1) * A).sum(dim=1),
+        "ratios multiply",
+    ),
+    (check_prefix_gain, lambda n, o, A: prefix_gain(n, o, A) / 4, "do not average"),
+    (check_prefix_gain, lambda n, o, A: prefix_gain(o, n, A), "upside down"),
+    (
+        check_prefix_gain,
+        lambda n, o, A: prefix_gain(n.detach(), o, A),
+        "lost its gradient",
+    ),
+]
+WRONG += [(check, stub, "returned None") for check in dict(RIGHT)]
 
-
-@pytest.mark.parametrize(
-    "check, answer, said",
-    [
-        (checks.check_clipped_gain, lambda *_: None, "returned None"),
-        (checks.check_clipped_gain, lambda r, A, c: r * A, "nothing is clipped"),
-        (
-            checks.check_clipped_gain,
-            lambda r, A, c: r.clamp(1 - c, 1 + c) * A,
-            "clips both ways",
-        ),
-        (
-            checks.check_clipped_gain,
-            lambda *a: clipped_gain(*a, pick=torch.maximum),
-            "larger of the two",
-        ),
-        (
-            checks.check_clipped_gain,
-            lambda r, A, c: clipped_gain(r, A, 0.2),
-            "ε is an argument",
-        ),
-        (
-            checks.check_clipped_gain,
-            lambda r, A, c: torch.minimum(r, r.clamp(1 - c, 1 + c)) * A,
-            "not of the ratios",
-        ),
-        (checks.check_gae, lambda *_: None, "returned None"),
-        (checks.check_gae, lambda v, r, lam: gae(v, r, 0.0), "these are the δ"),
-        (checks.check_gae, lambda v, r, lam: gae(v, r, 1.0), "the case λ = 1"),
-        (checks.check_gae, forward_sum, "from the end to the start"),
-        (checks.check_gae, lambda *a: gae(*a)[::-1], "reverse order"),
-        (checks.check_gae, lambda *a: [-x for x in gae(*a)], "the sign"),
-        (checks.check_gae, ignores_lambda, "at λ = 0"),
-        (checks.check_k3, lambda *_: None, "returned None"),
-        (checks.check_k3, lambda p, q: p - q, "this is k1"),
-        (checks.check_k3, lambda p, q: (p - q) ** 2 / 2, "this is k2"),
-        (checks.check_k3, lambda p, q: k3(q, p), "upside down"),
-        (checks.check_k3, lambda p, q: (q - p).expm1(), "has mean 0"),
-        (
-            checks.check_k3,
-            lambda p, q: (q - p).float().exp() - 1 - (q - p).float(),
-            "torch.expm1",
-        ),
-        (checks.check_k3, lambda p, q: (q - p).exp() - 1 - (q - p), "torch.expm1"),
-        (checks.check_grpo_advantage, lambda _: None, "returned None"),
-        (
-            checks.check_grpo_advantage,
-            lambda r: grpo_advantage(r, dim=None),
-            "one std for the whole batch",
-        ),
-        (checks.check_grpo_advantage, of_all_centred, "of the centred rewards"),
-        (checks.check_grpo_advantage, of_the_batch, "those of the batch"),
-        (
-            checks.check_grpo_advantage,
-            lambda r: r - r.mean(dim=1, keepdim=True),
-            "Dr. GRPO",
-        ),
-        (
-            checks.check_grpo_advantage,
-            lambda r: grpo_advantage(r, correction=1),
-            "divides by S − 1",
-        ),
-        (
-            checks.check_grpo_advantage,
-            lambda r: grpo_advantage(r, eps=0.0),
-            "equal rewards gives NaN",
-        ),
-        (checks.check_prefix_gain, lambda *_: None, "returned None"),
-        (
-            checks.check_prefix_gain,
-            lambda n, o, A: (ratios(n, o) * A).sum(dim=1),
-            "one ratio a digit",
-        ),
-        (
-            checks.check_prefix_gain,
-            lambda n, o, A: ratios(n, o).prod(dim=1) * A.sum(dim=1),
-            "no say in A_k",
-        ),
-        (
-            checks.check_prefix_gain,
-            lambda n, o, A: (ratios(n, o).cumprod(1) / ratios(n, o) * A).sum(dim=1),
-            "leaves ρ_k out",
-        ),
-        (
-            checks.check_prefix_gain,
-            lambda n, o, A: (ratios(n, o).cumsum(1) * A).sum(dim=1),
-            "ratios multiply",
-        ),
-        (
-            checks.check_prefix_gain,
-            lambda n, o, A: prefix_gain(n, o, A) / 4,
-            "do not average",
-        ),
-        (
-            checks.check_prefix_gain,
-            lambda n, o, A: prefix_gain(o, n, A),
-            "upside down",
-        ),
-        (
-            checks.check_prefix_gain,
-            lambda n, o, A: prefix_gain(n.detach(), o, A),
-            "lost its gradient",
-        ),
-    ],
-)
-def test_a_wrong_answer_is_told_why(check, answer, said, capsys):
-    assert not check(answer)
-    assert said in capsys.readouterr().out
+test_a_right_answer_is_correct, test_a_wrong_answer_is_told_why = judged(RIGHT, WRONG)
