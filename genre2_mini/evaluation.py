@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import chain
 
 import pandas as pd
 import torch
@@ -18,7 +19,7 @@ from genre2_mini.tasks import Split
 # They bound the memory of an evaluation, whatever its rows. Evenly spread strings share
 # fewer prefixes than drawn ones.
 STRINGS_AT_ONCE, SPREAD_AT_ONCE = 2**15, 2**13
-ROWS_AT_ONCE = 2**12  # of a head, whose encoder may hold hundreds of waves a row
+ROWS_AT_ONCE = 2**10  # of a head, whose encoder may hold hundreds of waves a row
 ENUMERABLE = 20_000  # strings; of more than that, a prediction looks at some
 EXACT, SPREAD = 2**20, 1024  # evenly spread samples: of all strings, of some
 
@@ -49,7 +50,16 @@ def predict_distribution(
     device = next(model.parameters()).device
     if not isinstance(model, DecodingPolicy):
         parts = map(model.predict_distribution, x.to(device).split(ROWS_AT_ONCE))
-        values, weights = map(torch.cat, zip(*parts, strict=True))
+        first = next(parts)
+        # Into one block: small results kept between large ones would cut memory up.
+        blocks = [p.new_empty(len(x), *p.shape[1:]) for p in first]
+        start = 0
+        for part in chain([first], parts):
+            end = start + len(part[0])
+            for block, rows in zip(blocks, part, strict=True):
+                block[start:end] = rows
+            start = end
+        values, weights = blocks
         return values.cpu(), weights.cpu()
     values, shares, sizes = [], [], []
     for rollout, rows in rollouts(model, x.to(device), num_samples, seed):
