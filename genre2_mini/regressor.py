@@ -51,7 +51,8 @@ class DecodingRegressor(RegressorMixin, BaseEstimator):
     tokenizer : how numbers become digits, fitted here; None is 8 binary digits.
     d_model, hidden, num_heads, num_layers, dropout : sizes of the network.
     periodic : whether the network reads numeric columns through waves of learned
-        frequencies, too (``encoders.PeriodicEmbedding``).
+        frequencies, too (``encoders.PeriodicEmbedding``); the studies of the book are
+        without, unless they say so.
     ce_steps, rl_steps : batches of cross-entropy, then of the method. A method without
         a first stage gets the sum.
     batch_size : rows of a batch.
@@ -91,7 +92,7 @@ class DecodingRegressor(RegressorMixin, BaseEstimator):
         num_heads: int = 4,
         num_layers: int = 2,
         dropout: float = 0.1,
-        periodic: bool = False,
+        periodic: bool = True,
         ce_steps: int = 1000,
         rl_steps: int = 300,
         batch_size: int = 128,

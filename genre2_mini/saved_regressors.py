@@ -63,6 +63,7 @@ def load_regressor(cls: type[DecodingRegressor], folder: Path) -> DecodingRegres
             check_counts(params["tokenizer"], saved.model.state_dict())
             params["tokenizer"] = tokenizer_from_config(params["tokenizer"])
         find_method(params["method"])
+        params.setdefault("periodic", False)  # a file older than the parameter
         regressor = cls(**params)
         regressor.model_ = saved.model
         regressor.schema_ = TableSchema.from_dict(saved.preprocessing)

@@ -127,9 +127,11 @@ def test_a_subset_is_split_like_a_table():
 
 @pytest.mark.parametrize(
     ("option", "num_periodic"),
-    [([], 0), (["--no-periodic"], 0), (["--periodic"], 2)],
+    [([], 2), (["--no-periodic"], 0), (["--periodic"], 2)],
 )
-def test_numeric_columns_are_read_through_waves_when_asked(option, num_periodic):
+def test_numeric_columns_are_read_through_waves_unless_told_not_to(
+    option, num_periodic
+):
     make_table().drop(columns="ŷ₂").to_csv("t.csv", index=False)
     fit = ["fit", "t.csv", "--target", "y", "--out", "m", *QUICK, *option, "--json"]
     code, out, _ = run(*fit)

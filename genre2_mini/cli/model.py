@@ -77,7 +77,7 @@ def fit(
     rl_steps: RlSteps = 300,
     learning_rate: LearningRate = 1e-3,
     rl_learning_rate: RlLearningRate = 3e-4,
-    periodic: Periodic = False,
+    periodic: Periodic = True,
     max_rows: MaxRows = None,
     test_fraction: TestFraction = 0.2,
     device: Device = DeviceName.auto,
