@@ -15,6 +15,10 @@ CONTROLS = ["ce_cool", "ce_greedy"]  # beside cross-entropy, without arms of the
 RECORDED = (
     "tabular",
     "tokenisation",
+    "reward",
+    "expert",
+    "data-size",
+    "periodic",
     "what-rl-changes",
 )  # grows with every study that is recorded
 
