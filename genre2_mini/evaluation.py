@@ -49,17 +49,7 @@ def predict_distribution(
     """
     device = next(model.parameters()).device
     if not isinstance(model, DecodingPolicy):
-        parts = map(model.predict_distribution, x.to(device).split(ROWS_AT_ONCE))
-        first = next(parts)
-        # Into one block: small results kept between large ones would cut memory up.
-        blocks = [p.new_empty(len(x), *p.shape[1:]) for p in first]
-        start = 0
-        for part in chain([first], parts):
-            end = start + len(part[0])
-            for block, rows in zip(blocks, part, strict=True):
-                block[start:end] = rows
-            start = end
-        values, weights = blocks
+        values, weights = predict_by_parts(model, x.to(device))
         return values.cpu(), weights.cpu()
     values, shares, sizes = [], [], []
     for rollout, rows in rollouts(model, x.to(device), num_samples, seed):
@@ -74,6 +64,22 @@ def predict_distribution(
     # Fill with a row's first value, so that no value stands out that has no weight.
     filled = (weights > 0).reshape(weights.shape + (1,) * (values.ndim - 2))
     return torch.where(filled, values, values[:, :1]), weights
+
+
+def predict_by_parts(head: nn.Module, x: Tensor) -> list[Tensor]:
+    """A head's values and weights, ``ROWS_AT_ONCE`` rows at a time.
+
+    They go into two tensors of their final size: small results kept between large ones
+    would cut memory up.
+    """
+    parts = map(head.predict_distribution, x.split(ROWS_AT_ONCE))
+    first = next(parts)
+    whole = [p.new_empty(len(x), *p.shape[1:]) for p in first]
+    places = zip(*(w.split(ROWS_AT_ONCE) for w in whole), strict=True)
+    for part, place in zip(chain([first], parts), places, strict=True):
+        for rows, found in zip(place, part, strict=True):
+            rows.copy_(found)
+    return whole
 
 
 def rollouts(
