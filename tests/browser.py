@@ -48,3 +48,20 @@ def exhibit(browser, tmp_path):
     for context in contexts:
         context.close()
     assert not problems
+
+
+def insert_as_jupyter(page, html):
+    """Set the markup and then make each script anew, away from it, as Jupyter does."""
+    page.evaluate(
+        """(html) => {
+          const output = document.createElement("div");
+          output.innerHTML = html;
+          document.body.replaceChildren(output);
+          for (const old of output.querySelectorAll("script")) {
+            const script = document.createElement("script");
+            script.textContent = old.textContent;
+            document.head.append(script);
+          }
+        }""",
+        html,
+    )

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from browser import PHONE, in_a_browser
+from browser import PHONE, in_a_browser, insert_as_jupyter
 from safetensors import safe_open
 from scipy.stats import norm
 from test_exhibits import SVG, Elements
@@ -378,22 +378,9 @@ class TestInABrowser:
         )
 
     def test_it_works_as_jupyter_inserts_it_again_and_again(self, explorer):
-        """Jupyter sets the markup and then makes each script anew, away from it."""
         page = explorer(copies=0)
         for _ in range(2):  # the cell is run twice
-            page.evaluate(
-                """(html) => {
-                  const output = document.createElement("div");
-                  output.innerHTML = html;
-                  document.body.replaceChildren(output);
-                  for (const old of output.querySelectorAll("script")) {
-                    const script = document.createElement("script");
-                    script.textContent = old.textContent;
-                    document.head.append(script);
-                  }
-                }""",
-                HTML,
-            )
+            insert_as_jupyter(page, HTML)
             assert data(page)["stage"] == "3"
 
     def test_several_on_one_page_do_not_meet(self, explorer):

@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 
 import pytest
 import torch
-from browser import PHONE, in_a_browser
+from browser import PHONE, in_a_browser, insert_as_jupyter
 
 from genre2_mini.exhibits import number_explorer
 from genre2_mini.tokenizers import (
@@ -347,22 +347,9 @@ class TestInABrowser:
         )
 
     def test_it_works_as_jupyter_inserts_it_again_and_again(self, explorer):
-        """Jupyter sets the markup and then makes each script anew, away from it."""
         page = explorer(copies=0)
         for _ in range(2):  # the cell is run twice
-            page.evaluate(
-                """(html) => {
-                  const output = document.createElement("div");
-                  output.innerHTML = html;
-                  document.body.replaceChildren(output);
-                  for (const old of output.querySelectorAll("script")) {
-                    const script = document.createElement("script");
-                    script.textContent = old.textContent;
-                    document.head.append(script);
-                  }
-                }""",
-                HTML,
-            )
+            insert_as_jupyter(page, HTML)
             told = page.locator("[data-part=result]").inner_text()
             assert told.startswith("2 0 0 0 reads 0.2.")
 

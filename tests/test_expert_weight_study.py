@@ -5,6 +5,7 @@ import itertools
 import pandas as pd
 import pytest
 import torch
+from recorded_commands import assert_it_writes_every_run
 
 from genre2_mini.evaluation import evaluate
 from genre2_mini.experiments import expert_weight, load_results
@@ -90,20 +91,7 @@ def test_scores_are_of_all_strings(task):
 
 
 def test_the_command_writes_every_run(tmp_path, monkeypatch):
-    def few(task, seed, max_rows, ce_steps, steps):
-        assert (max_rows, ce_steps, steps) == (60, 3, 2)
-        return pd.DataFrame({"task": [task], "seed": [seed]})
-
-    def here(run, grid, jobs, **settings):
-        assert run is few and jobs == 1
-        return pd.concat([run(*which, **settings) for which in grid])
-
-    monkeypatch.setattr(expert_weight, "run", few)
-    monkeypatch.setattr(expert_weight, "in_processes", here)
-    path = tmp_path / "rows.csv"
-    expert_weight.main(["concrete", "mv"], 2, **SMALL, jobs=1, out=path)
-    found = pd.read_csv(path).itertuples(index=False, name=None)
-    assert list(found) == list(itertools.product(["concrete", "mv"], range(2)))
+    assert_it_writes_every_run(expert_weight, SMALL, tmp_path, monkeypatch)
 
 
 def test_the_record_has_every_run_once():

@@ -29,7 +29,7 @@ from genre2_mini.experiments.trial import task_of
 from genre2_mini.metrics import point_scores
 
 PERIODIC = {"model": {"periodic": True}}
-NETWORKS = 4
+NETWORKS = 3
 LONGER = 3  # times the training
 
 
