@@ -53,6 +53,18 @@ def test_all_ways_to_choose_the_networks_count_alike():
     assert dict(by_size(means, z))[2]["rmse"] == pytest.approx((0.15 + 0.3 + 0.45) / 3)
 
 
+def test_one_and_two_networks_foretell_any_number():
+    """MSE(M) = B + (A − B) / M, and R² falls in proportion to it."""
+    generator = torch.Generator().manual_seed(0)
+    means = torch.randn(5, 30, generator=generator).double()
+    z = torch.randn(30, generator=generator).double()
+    r2 = {size: scores["r2"] for size, scores in by_size(means, z)}
+    endless = 2 * r2[2] - r2[1]
+    for size in (3, 4, 5):
+        foretold = endless + (r2[1] - endless) / size
+        assert r2[size] == pytest.approx(foretold, abs=1e-12)
+
+
 def test_a_table_has_every_number_of_networks(of_three):
     table = ensemble_table(*of_three)
     assert table["networks"].tolist() == [1, 2, 3]
