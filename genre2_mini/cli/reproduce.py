@@ -15,7 +15,7 @@ STUDIES = {
     "data-size": "From 250 training rows to all.",
     "periodic": "The methods again, with periodic embeddings of numbers.",
     "scale": "The methods again, at the paper's sizes.",
-    "gap": "Periodic embeddings, longer training, dropout, several networks averaged.",
+    "gap": "With periodic embeddings: longer training, dropout, two networks averaged.",
     "code-metrics": "A program's text, and what a call of it costs, on two splits.",
     "what-rl-changes": "Six methods on three tables, their distributions in detail.",
 }
