@@ -1,10 +1,17 @@
 """Several networks on one split, and the mean of their answers."""
 
+import pandas as pd
 import pytest
 import torch
 
 from genre2_mini.experiments.budgets import BUDGETS
-from genre2_mini.experiments.gap import NETWORKS, by_size, ensemble_table, gap
+from genre2_mini.experiments.gap import (
+    NETWORKS,
+    by_size,
+    ensemble_report,
+    ensemble_table,
+    gap,
+)
 from genre2_mini.experiments.specs import RunSpec
 from genre2_mini.experiments.study import Arm, Study
 from genre2_mini.experiments.trial import task_of, trial
@@ -73,6 +80,14 @@ def test_a_table_has_every_number_of_networks(of_three):
         r["chosen"]["rmse_mean"]["exact"]["rmse_mean"] for r in of_three[1].values()
     ]
     assert table["rmse"][0] == pytest.approx(sum(single) / 3, rel=1e-4)
+
+
+def test_the_report_has_a_column_a_number_of_networks():
+    some = {"task": ["a", "b"] * 2, "seed": 0, "method": "ce", "networks": [1, 1, 2, 2]}
+    table = pd.DataFrame(some).assign(r2=[0.5, 0.7, 0.6, 0.7])
+    *_, head, _, row = ensemble_report(table).splitlines()
+    assert head.split() == ["networks", "1", "2"]
+    assert row.split() == ["ce", "0.600", "0.650"]
 
 
 def test_a_network_that_diverged_leaves_no_ensemble(of_three):

@@ -74,6 +74,15 @@ def ensemble_table(study: Study, records: Records) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def ensemble_report(table: pd.DataFrame) -> str:
+    """Of ``ensemble_table``: R² of every method by the number of networks."""
+    means = table.pivot_table("r2", "method", "networks", sort=False)
+    return (
+        "Mean test R² of the exact means of so many networks, averaged\n"
+        f"{means.to_string(float_format='{:.3f}'.format)}"
+    )
+
+
 def by_size(means: torch.Tensor, z: torch.Tensor) -> Iterator[tuple[int, dict]]:
     """(how many, scores of their average) of networks' answers (E, N)."""
     for size in range(1, len(means) + 1):

@@ -19,7 +19,7 @@ from genre2_mini.experiments.budgets import BUDGETS, SMALLER, Budget
 from genre2_mini.experiments.code_metrics import CODE_BUDGETS, code_metrics
 from genre2_mini.experiments.code_report import code_report
 from genre2_mini.experiments.engine import executor_of, run_grids
-from genre2_mini.experiments.gap import ensemble_table, gap
+from genre2_mini.experiments.gap import ensemble_report, ensemble_table, gap
 from genre2_mini.experiments.programs import check_cell
 from genre2_mini.experiments.results import save_results
 from genre2_mini.experiments.run_folder import RunFolder
@@ -116,9 +116,12 @@ def run_study(
     path = folder.path / f"{stem}.csv"
     save_results(table, path)
     beside = {"curves": study.curves(records)} | detail_tables(study, records)
-    beside |= {"ensembles": ensemble_table(study, records)}
+    ensembles = beside["ensembles"] = ensemble_table(study, records)
     for ending, rows in beside.items():
         if len(rows):
             save_results(rows, folder.path / f"{stem}_{ending}.csv.gz")
     report = code_report if name in PROGRAM_STUDIES else study_report
-    return f"{report(table)}\n\n{len(table)} rows in {path}"
+    parts = [report(table), f"{len(table)} rows in {path}"]
+    if len(ensembles):
+        parts.insert(1, ensemble_report(ensembles))
+    return "\n\n".join(parts)
