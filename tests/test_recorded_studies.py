@@ -3,10 +3,12 @@
 import json
 from functools import partial
 
+import numpy as np
 import pytest
 
 from genre2_mini.experiments import load_results
 from genre2_mini.experiments.budgets import MAIN_RATES
+from genre2_mini.experiments.gap import NETWORKS
 from genre2_mini.experiments.studies import STUDIES, budgets_of, prepare_study
 from genre2_mini.experiments.study import AGGREGATORS
 from genre2_mini.tasks.cards import data_folder
@@ -20,6 +22,8 @@ RECORDED = (
     "data-size",
     "periodic",
     "what-rl-changes",
+    "scale",
+    "gap",
 )  # grows with every study that is recorded
 
 
@@ -67,3 +71,15 @@ def test_the_settled_rates_are_those_that_the_main_study_chose():
         if method != "checkpoint":  # it has no rows
             [choice] = choices[method]
             assert json.loads(choice) == {"learning_rate": rate}
+
+
+def test_averages_of_networks_follow_the_rule_of_their_number():
+    r2 = load_results("gap_ensembles").pivot(
+        index=["task", "method", "seed"], columns="networks", values="r2"
+    )
+    assert list(r2) == list(range(1, NETWORKS + 1))
+    assert r2.notna().all(axis=None)
+    endless = 2 * r2[2] - r2[1]
+    for number in r2:
+        foretold = endless + (r2[1] - endless) / number
+        assert np.allclose(r2[number], foretold, rtol=0, atol=2e-5)

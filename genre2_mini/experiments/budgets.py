@@ -51,7 +51,7 @@ THREE = {"tasks": ("concrete", "abalone", "house_sales"), "settled": MAIN_RATES}
 SMALLER = dict.fromkeys(("tokenisation", "reward", "expert", "what-rl-changes"), THREE)
 SMALLER |= {
     "data-size": THREE | {"tasks": ("house_sales", "fried")},
-    "gap": THREE | {"tasks": ("concrete", "house_sales", "houses"), "seeds": 4},
+    "gap": THREE | {"tasks": ("concrete", "house_sales", "houses")},
     "scale": {
         "tasks": ("concrete", "house_sales"),
         "seeds": 3,
