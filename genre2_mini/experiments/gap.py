@@ -1,7 +1,7 @@
 """What closes the gap to boosted trees? The same changes for heads and policies alike.
 
 With periodic embeddings: three times the training, dropout in the gradient pass, and
-several networks whose answers are averaged. All rates are the main study's, which has
+two networks whose answers are averaged. All rates are the main study's, which has
 the networks without periodic embeddings and the trees.
 """
 
