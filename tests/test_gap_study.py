@@ -70,6 +70,10 @@ def test_one_and_two_networks_foretell_any_number():
     for size in (3, 4, 5):
         foretold = endless + (r2[1] - endless) / size
         assert r2[size] == pytest.approx(foretold, abs=1e-12)
+    # MSE(1) − MSE(2) = (A − B) / 2, a quarter of the mean squared difference of two.
+    apart = torch.pdist(means).square().mean() / len(z)
+    variance = z.var(correction=0)
+    assert r2[2] - r2[1] == pytest.approx(float(apart / 4 / variance), abs=1e-12)
 
 
 def test_a_table_has_every_number_of_networks(of_three):
